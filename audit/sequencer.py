@@ -1,0 +1,172 @@
+"""From committed events to a signed log, in three named steps: *sequence*, *integrate*, *publish*.
+
+``step`` takes pending events in order, gives them contiguous indices, stores leaf hashes, full tiles and the new root,
+all in one transaction: a crash rolls back the whole batch. ``publish`` then signs the committed root; Ed25519 is
+deterministic, so doing it twice is harmless. A second sequencer finds the advisory lock taken, and the unique keys
+would stop it anyway.
+"""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from audit import clock, keys, merkle, trail
+from audit.events import LOGS
+from audit.models import Checkpoint, LogKey, Tree
+from audit.note import Checkpoint as CheckpointText
+from audit.note import SigningKey
+
+log = logging.getLogger("plimsoll.sequencer")
+
+BATCH = 5_000
+TILE = 256
+_LOCK = 0x706C696D  # "plim"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """One committed event that has no index yet."""
+
+    seq: int
+    event_id: object
+    leaf_data: bytes
+    leaf_hash: bytes
+    mac: bytes
+
+
+def origin(log_name: str) -> str:
+    """The log's name to the world: first line of its checkpoints and name of its key."""
+    return f"{settings.PLIMSOLL_ORIGIN}/audit/{log_name}"
+
+
+def step(log_name: str, batch: int = BATCH) -> int:
+    """Sequence and integrate up to ``batch`` pending events; how many were taken from the queue."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, log_name])
+        if not cursor.fetchone()[0]:
+            return 0
+        taken = _take(cursor, log_name, batch)
+        good = [event for event in taken if _has_valid_mac(event)]
+        _set_aside(cursor, [event for event in taken if event not in good])
+        if good:
+            _integrate(cursor, log_name, good)
+        return len(taken)
+
+
+def _take(cursor, log_name: str, batch: int) -> list[Pending]:  # type: ignore[no-untyped-def] # Django's cursor wrapper is untyped
+    cursor.execute(
+        "WITH taken AS (DELETE FROM audit_pending WHERE seq IN (SELECT seq FROM audit_pending WHERE log = %s"
+        " ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING seq, event_id, recorded_at)"
+        " SELECT t.seq, e.id, e.leaf_data, e.leaf_hash, e.mac FROM taken t"
+        " JOIN audit_event e ON e.id = t.event_id AND e.recorded_at = t.recorded_at ORDER BY t.seq",
+        [log_name, batch],
+    )
+    return [Pending(row[0], row[1], bytes(row[2]), bytes(row[3]), bytes(row[4])) for row in cursor.fetchall()]
+
+
+def _has_valid_mac(event: Pending) -> bool:
+    return hmac.compare_digest(trail.writer_mac(event.leaf_data), event.mac)
+
+
+def _set_aside(cursor, bad: Sequence[Pending]) -> None:  # type: ignore[no-untyped-def] # see _take
+    for event in bad:
+        log.critical("an event without a valid writer MAC was set aside", extra={"event_id": str(event.event_id)})
+        cursor.execute(
+            "INSERT INTO audit_quarantine (event_id, reason) VALUES (%s, 'writer MAC does not match')", [event.event_id]
+        )
+
+
+def _integrate(cursor, log_name: str, events: Sequence[Pending]) -> None:  # type: ignore[no-untyped-def] # see _take
+    size, frontier = head(log_name)
+    hashes = [event.leaf_hash for event in events]
+    with cursor.copy("COPY audit_leaf (log, seq, event_id, leaf_hash) FROM STDIN") as copy:
+        for offset, event in enumerate(events):
+            copy.write_row((log_name, size + offset, event.event_id, event.leaf_hash))
+    new_size = size + len(hashes)
+    frontier = merkle.extend(frontier, size, hashes)
+    _store_tiles(cursor, log_name, size, new_size)
+    cursor.execute(
+        "INSERT INTO audit_tree (log, size, root, frontier) VALUES (%s, %s, %s, %s)",
+        [log_name, new_size, merkle.root_of(frontier, new_size), frontier],
+    )
+
+
+def _store_tiles(cursor, log_name: str, old: int, new: int) -> None:  # type: ignore[no-untyped-def] # see _take
+    """Store every tile that became full between two sizes; a full tile never changes again."""
+    level, span = 0, TILE
+    while new // span > old // span:
+        for index in range(old // span, new // span):
+            if level == 0:
+                cursor.execute(
+                    "SELECT leaf_hash FROM audit_leaf WHERE log = %s AND seq >= %s AND seq < %s ORDER BY seq",
+                    [log_name, index * TILE, (index + 1) * TILE],
+                )
+                hashes = [bytes(row[0]) for row in cursor.fetchall()]
+            else:
+                cursor.execute(
+                    "SELECT hashes FROM audit_tile WHERE log = %s AND level = %s AND idx >= %s AND idx < %s ORDER BY idx",
+                    [log_name, level - 1, index * TILE, (index + 1) * TILE],
+                )
+                hashes = [_tile_root(bytes(row[0])) for row in cursor.fetchall()]
+            cursor.execute(
+                "INSERT INTO audit_tile (log, level, idx, hashes) VALUES (%s, %s, %s, %s)",
+                [log_name, level, index, b"".join(hashes)],
+            )
+        level, span = level + 1, span * TILE
+
+
+def _tile_root(tile: bytes) -> bytes:
+    hashes = [tile[i : i + 32] for i in range(0, len(tile), 32)]
+    return merkle.root_of(merkle.extend([], 0, hashes), len(hashes))
+
+
+def head(log_name: str) -> tuple[int, list[bytes]]:
+    """The committed size of a log and its compact range."""
+    tree = Tree.objects.filter(log=log_name).order_by("-size").first()
+    return (0, []) if tree is None else (tree.size, [bytes(part) for part in tree.frontier])
+
+
+def publish(log_name: str, key: SigningKey) -> int | None:
+    """Sign the newest committed root that has no checkpoint yet; its size, None when there is nothing to sign."""
+    tree = Tree.objects.filter(log=log_name).order_by("-size").first()
+    if tree is None or Checkpoint.objects.filter(log=log_name, size=tree.size).exists():
+        return None
+    text = CheckpointText(origin=origin(log_name), size=tree.size, root=bytes(tree.root)).text()
+    with transaction.atomic(durable=True):
+        Checkpoint.objects.bulk_create(
+            [Checkpoint(log=log_name, size=tree.size, note=key.sign(text), made_at=clock.now())], ignore_conflicts=True
+        )
+    return tree.size
+
+
+def signing_keys() -> dict[str, SigningKey]:
+    """The log keys, announced in the database on first use. Only the sequencer's process calls this."""
+    found = {}
+    for log_name in LOGS:
+        key = keys.signing_key("sequencer", origin(log_name))
+        size, _ = head(log_name)
+        LogKey.objects.bulk_create(
+            [LogKey(verifier=key.verifier, log=log_name, from_size=size)], ignore_conflicts=True
+        )
+        found[log_name] = key
+    return found
+
+
+def pending() -> bool:
+    """Whether any committed event still waits for its index: the one cheap question asked ten times a second."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM audit_pending)")
+        return bool(cursor.fetchone()[0])
+
+
+def run_once(signers: dict[str, SigningKey]) -> int:
+    """One round over both logs: sequence, integrate, publish. How many events were taken."""
+    taken = 0
+    for log_name, key in signers.items():
+        taken += step(log_name)
+        publish(log_name, key)
+    return taken

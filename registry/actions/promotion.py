@@ -1,0 +1,366 @@
+"""Promotion: open a request, decide on it, apply it, withdraw it. One function, one transaction, one entry each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from access import grants as role_grants
+from access.roles import Role, either
+from audit import digests, door
+from audit.actors import Actor
+from audit.clock import now
+from audit.errors import Conflict, Denied, Duplicate, Invalid, NotFound, Stale
+from audit.events import Action
+from registry import grants, rules
+from registry.actions import stages
+from registry.models import Decision, Grant, ModelVersion, PromotionRequest, RegisteredModel
+from registry.states import (
+    ALIAS_OF_STAGE,
+    LIVE,
+    TRANSITIONS,
+    DecisionKind,
+    GrantState,
+    RequestAct,
+    RequestState,
+    Stage,
+)
+
+
+@dataclass(frozen=True)
+class Current:
+    """What a request is about, as it stands now."""
+
+    record: rules.Record
+    sections: dict[str, str]
+    subject_digest: str
+
+
+def current(request: PromotionRequest) -> Current:
+    """Fetch and digest what a reviewer would judge at this moment."""
+    record = rules.record_of(request.version, request.target_stage)
+    found = rules.sections(record, request.policy_digest, _target(request.target_stage, request.alias))
+    return Current(record, found, digests.of_json(found))
+
+
+def _target(stage: str, alias: str) -> dict[str, str]:
+    return {"stage": stage, "alias": alias}
+
+
+def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justification: str) -> PromotionRequest:
+    """Ask that ``version`` reach ``target_stage``.
+
+    Raises Invalid (no such protected stage, no justification), Conflict (already there, nobody could decide),
+    Duplicate (the model has a live request for that stage).
+    """
+    with door.open(by, Action.PROMOTION_REQUEST, on=version) as entry:
+        version = entry.locked
+        stage = _protected(target_stage)
+        text = _text(justification, "justification", rules.MOST_JUSTIFICATION)
+        if not text:
+            raise Invalid("Say why this version should be promoted: the justification is empty.", code="no_justification")
+        _check_can_open(by, version, stage)
+        policy = rules.POLICIES[stage]
+        opened_at = now()
+        request = PromotionRequest(
+            model=version.model,
+            version=version,
+            target_stage=stage.value,
+            alias=ALIAS_OF_STAGE[stage],
+            justification=text,
+            policy=policy,
+            policy_digest=digests.of_json(policy),
+            requested_by=by.account or "",
+            opened_at=opened_at,
+            expires_at=opened_at + rules.days(policy, "request_days"),
+        )
+        seen = current(request)
+        request.sections, request.subject_digest = seen.sections, seen.subject_digest
+        request.save(force_insert=True)
+        entry.record(
+            on=request,
+            after={"state": request.state, "stage": stage.value, "subject_digest": request.subject_digest},
+            private={"justification": text},
+            policy={"id": policy["id"], "rev": policy["revision"]},
+        )
+        return request
+
+
+def _protected(target_stage: str) -> Stage:
+    for stage in rules.POLICIES:
+        if target_stage.lower() == stage.value.lower():
+            return stage
+    names = ", ".join(stage.value for stage in rules.POLICIES)
+    raise Invalid(f"Promotions lead to a protected stage: {names}. {target_stage[:40]!r} is none.", code="unknown_stage")
+
+
+def _text(value: str, name: str, most: int) -> str:
+    text = value.replace("\r\n", "\n").strip()
+    if "\x00" in text:
+        raise Invalid(f"The {name} holds a NUL character.", code="bad_text")
+    if len(text) > most:
+        raise Invalid(f"The {name} has {len(text):,} characters; at most {most:,} are kept.", code="too_long")
+    return text
+
+
+def _check_can_open(by: Actor, version: ModelVersion, stage: Stage) -> None:
+    if version.deleted_at is not None:
+        raise NotFound(f"{version} was deleted.")
+    if version.stage == stage:
+        raise Conflict(f"{version} is in {stage.value} already.", code="already_there")
+    RegisteredModel.objects.select_for_update().get(pk=version.model_id)
+    live = PromotionRequest.objects.filter(
+        model=version.model, target_stage=stage.value, state__in=[state.value for state in LIVE]
+    ).first()
+    if live is not None and not _expire_if_due(live):
+        raise Duplicate(
+            f"{version.model.name} has a live promotion request for {stage.value} already: {live.pk}.",
+            code="live_request",
+            details={"request": str(live.pk)},
+        )
+    roles = frozenset(Role(name) for name in rules.POLICIES[stage]["quorum"]["roles"])
+    entangled = {by.account, version.created_by}
+    if not any(str(user.pk) not in entangled for user in role_grants.holders(roles, version.model.name)):
+        raise Conflict(
+            f"Nobody could decide on this: no account but yours or the author's has the role {either(roles)} on"
+            f" {version.model.name}. Ask an administrator to grant it.",
+            code="nobody_can_decide",
+        )
+
+
+def _expire_if_due(request: PromotionRequest) -> bool:
+    """Close a request whose time is over (a sweep may be late; a read never is). Whether it was closed."""
+    if request.expires_at > now():
+        return False
+    _move(request, RequestAct.EXPIRE)
+    request.closed_at = now()
+    request.save(update_fields=["state", "closed_at"])
+    return True
+
+
+def _move(request: PromotionRequest, act: RequestAct) -> None:
+    state = TRANSITIONS.get((RequestState(request.state), act))
+    if state is None:
+        raise Conflict(
+            f"This request is {request.state.replace('_', ' ').lower()}; it can not be moved by {act.value.replace('_', ' ')}.",
+            code="wrong_state",
+            details={"state": request.state},
+        )
+    request.state = state.value
+
+
+def decide(
+    *, by: Actor, request: PromotionRequest, kind: DecisionKind, subject_digest: str, comment: str = ""
+) -> Decision:
+    """Approve, reject, ask for changes or comment, on exactly the content behind ``subject_digest``.
+
+    Raises Stale (409) when that content has moved, Conflict when the request is not open or evidence is missing.
+    """
+    with door.open(by, Action.PROMOTION_DECIDE, on=request) as entry:
+        request = entry.locked
+        before = request.state
+        text = _text(comment, "comment", rules.MOST_COMMENT)
+        seen = current(request)
+        _reopen_if_moved(request, seen)
+        _check_can_decide(request, seen, kind, subject_digest, text)
+        decision = Decision.objects.create(
+            request=request,
+            kind=kind.value,
+            by=by.account or "",
+            comment=text,
+            subject_digest=seen.subject_digest,
+            sections=seen.sections,
+        )
+        _count(request, seen, kind)
+        request.sections, request.subject_digest = seen.sections, seen.subject_digest
+        request.save(update_fields=["state", "approved_at", "closed_at", "sections", "subject_digest"])
+        entry.record(
+            before={"state": before},
+            after={"state": request.state, "decision": kind.value, "subject_digest": seen.subject_digest},
+            reason=text,
+            policy={"id": request.policy["id"], "rev": request.policy["revision"]},
+        )
+        return decision
+
+
+def _reopen_if_moved(request: PromotionRequest, seen: Current) -> None:
+    """An approval holds for exactly what was judged: once that moved, the request is open again."""
+    if request.state == RequestState.APPROVED and request.subject_digest != seen.subject_digest:
+        _move(request, RequestAct.GO_STALE)
+        request.approved_at = None
+
+
+def _check_can_decide(
+    request: PromotionRequest, seen: Current, kind: DecisionKind, subject_digest: str, comment: str
+) -> None:
+    check_open(request)
+    if subject_digest != seen.subject_digest:
+        raise stale(request, seen, subject_digest)
+    if kind is not DecisionKind.APPROVE and not comment:
+        raise Invalid("Say why: only a plain approval may come without a comment.", code="no_comment")
+    lacking = rules.missing(rules.gates(seen.record, request.policy))
+    if kind is DecisionKind.APPROVE and lacking:
+        sentences = " ".join(f"{gate.label}: {gate.reason}" for gate in lacking)
+        raise Conflict(f"This cannot be approved yet. {sentences}", code="evidence_missing")
+
+
+def check_open(request: PromotionRequest) -> None:
+    """Raise Conflict unless the request can be decided on at this moment."""
+    if request.state != RequestState.OPEN:
+        raise Conflict(
+            f"This request is {request.state.replace('_', ' ').lower()}; only an open one can be decided on.",
+            code="wrong_state",
+            details={"state": request.state},
+        )
+    if request.expires_at <= now():
+        raise Conflict("This request has expired; file a new one.", code="expired")
+
+
+def stale(request: PromotionRequest, seen: Current, sent: str) -> Stale:
+    """The refusal for a digest that is not the present one; it names what moved since the last recorded state."""
+    known = request.decisions.filter(subject_digest=sent).first() if sent else None
+    reference: Mapping[str, str] = known.sections if known else request.sections
+    moved = [rules.SECTION_WORDS[name] for name in rules.changed(reference, seen.sections)]
+    what = ", ".join(moved) or "something"
+    return Stale(
+        f"What you judged is not what stands there now: {what} changed. Read the request again and decide on its present"
+        " state.",
+        details={"subject_digest": seen.subject_digest, "changed": rules.changed(reference, seen.sections)},
+    )
+
+
+def _count(request: PromotionRequest, seen: Current, kind: DecisionKind) -> None:
+    if kind is DecisionKind.REJECT:
+        _move(request, RequestAct.REJECT)
+        request.closed_at = now()
+    elif kind is DecisionKind.REQUEST_CHANGES:
+        _move(request, RequestAct.REQUEST_CHANGES)
+    elif kind is DecisionKind.APPROVE:
+        votes = rules.approvals(list(request.decisions.order_by("created_at")), seen.subject_digest)
+        if len(votes) >= request.policy["quorum"]["count"]:
+            _move(request, RequestAct.REACH_QUORUM)
+            request.approved_at = now()
+
+
+def resubmit(*, by: Actor, request: PromotionRequest, comment: str) -> PromotionRequest:
+    """Put a request with requested changes before the reviewers again."""
+    with door.open(by, Action.PROMOTION_REQUEST, on=request) as entry:
+        request = entry.locked
+        before = request.state
+        _check_own(by, request, "resubmit")
+        _move(request, RequestAct.RESUBMIT)
+        seen = current(request)
+        request.sections, request.subject_digest = seen.sections, seen.subject_digest
+        request.save(update_fields=["state", "sections", "subject_digest"])
+        entry.record(
+            before={"state": before},
+            after={"state": request.state, "subject_digest": seen.subject_digest},
+            reason=_text(comment, "comment", rules.MOST_COMMENT),
+        )
+        return request
+
+
+def withdraw(*, by: Actor, request: PromotionRequest, comment: str = "") -> PromotionRequest:
+    """Take one's own request back. It is a state of its own, never a vote."""
+    with door.open(by, Action.PROMOTION_WITHDRAW, on=request) as entry:
+        request = entry.locked
+        before = request.state
+        _check_own(by, request, "withdraw")
+        _move(request, RequestAct.WITHDRAW)
+        request.closed_at = now()
+        request.save(update_fields=["state", "closed_at"])
+        entry.record(
+            before={"state": before},
+            after={"state": request.state},
+            reason=_text(comment, "comment", rules.MOST_COMMENT),
+        )
+        return request
+
+
+def _check_own(by: Actor, request: PromotionRequest, verb: str) -> None:
+    if by.account != request.requested_by:
+        raise Denied(f"Only the account that filed this request may {verb} it.", code="not_yours")
+
+
+def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant:
+    """Carry out an approved request: stage, alias, grant and entry, all or nothing.
+
+    The version that held the stage is archived. Applying twice returns the grant of the first time.
+    Raises Stale when what was approved has moved, Conflict when the request is not approved or too old.
+    """
+    with door.open(by, Action.PROMOTION_APPLY, on=request) as entry:
+        request = entry.locked
+        if request.state == RequestState.APPLIED:
+            grant = Grant.objects.get(request=request)
+            entry.record(after={"state": request.state, "grant": str(grant.pk), "repeated": True})
+            return grant
+        RegisteredModel.objects.select_for_update().get(pk=request.model_id)
+        seen = current(request)
+        _check_can_apply(request, seen, subject_digest)
+        before, replaced = request.state, seen.record.base
+        grant = _issue(request)
+        version = ModelVersion.objects.select_for_update().get(pk=request.version_id)
+        if replaced is not None:
+            Grant.objects.filter(version=replaced, stage=request.target_stage, state=GrantState.ACTIVE.value).update(
+                state=GrantState.REPLACED.value
+            )
+            stages.move(replaced, Stage.ARCHIVED, by=by, grant=grant)
+        stages.move(version, Stage(request.target_stage), by=by, grant=grant)
+        stages.point(request.model, request.alias, version)
+        _move(request, RequestAct.APPLY)
+        request.closed_at = now()
+        request.save(update_fields=["state", "closed_at"])
+        entry.record(
+            before={"state": before, "in_stage": replaced.number if replaced else None},
+            after={
+                "state": request.state,
+                "in_stage": version.number,
+                "stage": request.target_stage,
+                "alias": request.alias,
+                "grant": str(grant.pk),
+                "artifact": version.artifact_digest,
+            },
+            policy={"id": request.policy["id"], "rev": request.policy["revision"]},
+        )
+        return grant
+
+
+def _check_can_apply(request: PromotionRequest, seen: Current, subject_digest: str) -> None:
+    if request.state not in {RequestState.APPROVED, RequestState.APPLY_FAILED}:
+        raise Conflict(
+            f"This request is {request.state.replace('_', ' ').lower()}; only an approved one can be applied.",
+            code="wrong_state",
+            details={"state": request.state},
+        )
+    if subject_digest != seen.subject_digest or request.subject_digest != seen.subject_digest:
+        raise stale(request, seen, request.subject_digest)
+    votes = rules.approvals(list(request.decisions.order_by("created_at")), seen.subject_digest)
+    if len(votes) < request.policy["quorum"]["count"]:
+        raise Conflict("The approvals this takes do not hold any more.", code="quorum_lost")
+    if request.approved_at is None or request.approved_at + rules.days(request.policy, "approval_days") <= now():
+        raise Conflict("The approval is too old to be applied; file a new request.", code="approval_expired")
+    lacking = rules.missing(rules.gates(seen.record, request.policy))
+    if lacking:
+        raise Conflict(f"{lacking[0].label}: {lacking[0].reason}", code="evidence_missing")
+
+
+def _issue(request: PromotionRequest) -> Grant:
+    issued_at = now()
+    valid_until = issued_at + rules.days(request.policy, "grant_days")
+    content: dict[str, Any] = grants.statement(
+        model=request.model.name,
+        version=request.version.number,
+        artifact_digest=request.version.artifact_digest,
+        stage=request.target_stage,
+        policy_digest=request.policy_digest,
+        subject_digest=request.subject_digest,
+        issued_at=issued_at,
+        valid_until=valid_until,
+    )
+    return Grant.objects.create(
+        request=request,
+        version=request.version,
+        stage=request.target_stage,
+        envelope=grants.sign(content),
+        issued_at=issued_at,
+        valid_until=valid_until,
+    )

@@ -1,0 +1,22 @@
+"""Celery's settings. JSON only, no results (the job's row is the result), late acknowledgement, one task at a time."""
+
+from django.conf import settings
+
+broker_url = settings.CELERY_BROKER_URL
+broker_connection_retry_on_startup = True
+broker_transport_options = {"polling_interval": 0.5} if broker_url.startswith("sqla+") else {}
+accept_content = ["json"]
+task_serializer = "json"
+task_ignore_result = True
+task_acks_late = True
+task_reject_on_worker_lost = True
+worker_prefetch_multiplier = 1
+worker_hijack_root_logger = False
+worker_enable_remote_control = False
+worker_send_task_events = False
+# A child that has loaded pandas and AIF360 is ended after a few jobs, so that an idle worker is small again.
+worker_max_tasks_per_child = 8
+timezone = "UTC"
+beat_schedule = {
+    "wake-waiting-jobs": {"task": "registry.tasks.sweep", "schedule": 15.0},
+}

@@ -1,0 +1,137 @@
+"""What happens around every request: an id, an actor, errors in one voice, and the refusal of unchecked successes."""
+
+import base64
+import binascii
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from access import authenticate, checked
+from audit.actors import ANONYMOUS, Actor
+from audit.errors import DomainError, Unauthenticated
+from web import errors, sessions
+from web.routes import is_open
+
+log = logging.getLogger("plimsoll.requests")
+
+Handler = Callable[[HttpRequest], HttpResponse]
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+
+
+class RequestMiddleware:
+    """Give the request an id, and write one log line when it is done."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-Id", "")
+        request.request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(8)  # type: ignore[attr-defined]
+        request.actor = ANONYMOUS  # type: ignore[attr-defined]
+        checked.begin()
+        started = time.perf_counter()
+        response = self.get_response(request)
+        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        # The path alone: query strings can carry names and tokens.
+        log.info(
+            "request",
+            extra={
+                "method": request.method,
+                "path": _safe_path(request),
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+                "request_id": request.request_id,  # type: ignore[attr-defined]
+            },
+        )
+        return response
+
+
+def _safe_path(request: HttpRequest) -> str:
+    return "/sign-in/link/…/" if request.path_info.startswith("/sign-in/link/") else request.path_info[:200]
+
+
+class ErrorMiddleware:
+    """Every error leaves in the voice of the surface it came to; none leaves as a traceback."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            if "\x00" in request.path_info or "\x00" in request.META.get("QUERY_STRING", ""):
+                raise errors.errors.Invalid("The address holds a NUL character.", code="malformed")
+            response = self.get_response(request)
+        except Exception as error:  # noqa: BLE001 - this is the outermost handler
+            return errors.respond(request, error)
+        if response.status_code == 404 and getattr(request, "resolver_match", None) is None and not response.streaming:
+            return errors.respond(request, errors.errors.NotFound("There is nothing at this address."))
+        return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:
+        return errors.respond(request, error)
+
+
+class ActorMiddleware:
+    """Find out who asks: bearer token or Basic on machine addresses, the browser's session elsewhere."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            request.actor = _actor(request)  # type: ignore[attr-defined]
+        except DomainError as error:
+            return errors.respond(request, error)
+        return self.get_response(request)
+
+
+def _actor(request: HttpRequest) -> Actor:
+    request_id: str = request.request_id  # type: ignore[attr-defined]
+    ip = request.META.get("REMOTE_ADDR", "")
+    header = request.headers.get("Authorization", "")
+    scheme, _, value = header.partition(" ")
+    if header:
+        # A request that carries its own credential cannot be forged by another site.
+        request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    if scheme.lower() == "bearer" and value:
+        return authenticate.actor_of(authenticate.by_bearer(value.strip()), "bearer", request_id=request_id, ip=ip)
+    if scheme.lower() == "basic" and value:
+        user = authenticate.by_password(*_basic(value), ip=ip)
+        return authenticate.actor_of(user, "basic", request_id=request_id, ip=ip)
+    if header:
+        raise Unauthenticated("Sign in with a bearer token or with HTTP Basic.", code="unknown_scheme")
+    found = sessions.user_of(request)
+    if found is None:
+        return Actor(kind="anonymous", account=None, name="anonymous", auth="none", request_id=request_id, ip=ip)
+    return authenticate.actor_of(found, "session", request_id=request_id, ip=ip)
+
+
+def _basic(value: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("The Basic credentials cannot be read.", code="bad_credentials") from None
+    name, colon, password = text.partition(":")
+    if not colon:
+        raise Unauthenticated("The Basic credentials cannot be read.", code="bad_credentials")
+    return name, password
+
+
+class CheckedMiddleware:
+    """A success for which no permission check ran becomes a denial: a forgotten check fails closed."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 and not checked.ran() and not is_open(request):
+            log.critical("a success without a permission check was refused", extra={"path": request.path_info})
+            return errors.respond(request, errors.errors.Denied("This address has no permission check.", code="unchecked"))
+        return response
+
+

@@ -1,0 +1,208 @@
+"""Settings, from the environment only. A wrong value stops the start with a sentence.
+
+``deploy.run.environment`` fills in what the running installation on the same data folder has chosen, so that
+``python manage.py …`` in another shell talks to it.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from deploy.run import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENV = environment.load(dict(os.environ))
+
+
+def _flag(name: str, default: bool) -> bool:
+    value = ENV.get(name, "")
+    if value not in {"", "true", "false"}:
+        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+    return default if value == "" else value == "true"
+
+
+def _secret(name: str) -> str:
+    """A secret from the environment, or one kept in the key folder and made on first use."""
+    if ENV.get(name):
+        return ENV[name]
+    path = PLIMSOLL_KEYS / "session.key"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write(os.urandom(32).hex())
+    return path.read_text(encoding="ascii").strip()
+
+
+def _database(role: str) -> dict[str, Any]:
+    url = ENV.get(f"PLIMSOLL_DB_{role.upper()}") or ENV.get("DATABASE_URL", "")
+    if not url:
+        # No database is known: commands that need none (check, help) still run, the others say so when they connect.
+        url = "postgresql://plimsoll_app@/plimsoll?host=/nonexistent-plimsoll-is-not-running"
+    try:
+        found: dict[str, Any] = dict(dj_database_url.parse(url))
+    except (ValueError, dj_database_url.ParseError) as error:
+        raise ImproperlyConfigured(f"The database address for the {role} role cannot be read: {error}.") from None
+    if not found["ENGINE"].endswith("postgresql"):
+        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL server: postgresql://user:password@host/name.")
+    found["ENGINE"] = "audit.backend"
+    found["CONN_HEALTH_CHECKS"] = True
+    found["CONN_MAX_AGE"] = None
+    found["ATOMIC_REQUESTS"] = False
+    return found
+
+
+PLIMSOLL_DATA = Path(ENV.get("PLIMSOLL_DATA") or BASE_DIR / "var").resolve()
+PLIMSOLL_KEYS = Path(ENV.get("PLIMSOLL_KEYS") or PLIMSOLL_DATA / "keys")
+PLIMSOLL_ROLE = ENV.get("PLIMSOLL_ROLE") or "app"
+if PLIMSOLL_ROLE not in {"app", "owner", "sequencer", "eraser"}:
+    raise ImproperlyConfigured("PLIMSOLL_ROLE must be app, owner, sequencer or eraser.")
+PLIMSOLL_PUBLIC_URL = (ENV.get("PLIMSOLL_PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/")
+_public = urlsplit(PLIMSOLL_PUBLIC_URL)
+if _public.scheme not in {"http", "https"} or not _public.hostname:
+    raise ImproperlyConfigured("PLIMSOLL_PUBLIC_URL must be an http or https address, as people type it.")
+PLIMSOLL_ORIGIN = ENV.get("PLIMSOLL_ORIGIN") or "plimsoll.local"
+PLIMSOLL_TRACKING_URL = (ENV.get("PLIMSOLL_TRACKING_URL") or "http://127.0.0.1:5001").rstrip("/")
+PLIMSOLL_VERSION = "0.1.0"
+# The largest data set accepted in one upload, in bytes.
+PLIMSOLL_MOST_UPLOAD = 2 * 1024**3
+
+SECRET_KEY = _secret("PLIMSOLL_SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS = sorted({_public.hostname, "127.0.0.1", "localhost", "[::1]", *filter(None, ENV.get("PLIMSOLL_HOSTS", "").split(","))})
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "csp",
+    "audit",
+    "access",
+    "registry",
+    "fairness",
+    "explain",
+    "erasure",
+    "web",
+]
+MIDDLEWARE = [
+    "web.middleware.RequestMiddleware",
+    "web.middleware.ErrorMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "web.middleware.ActorMiddleware",
+    "web.middleware.CheckedMiddleware",
+]
+ROOT_URLCONF = "web.urls"
+WSGI_APPLICATION = "web.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "web" / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.messages.context_processors.messages",
+                "web.pages.context.page",
+            ],
+            "loaders": [
+                ("django.template.loaders.cached.Loader", [
+                    "django.template.loaders.filesystem.Loader", "django.template.loaders.app_directories.Loader",
+                ]),
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": _database(PLIMSOLL_ROLE)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "access.User"
+# The name is unique without regard to case, by a constraint on Lower("username").
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
+AUTHENTICATION_BACKENDS = ["web.sessions.AccountBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_NAME = "plimsoll_session"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _public.scheme == "https"
+CSRF_COOKIE_NAME = "plimsoll_csrf"
+CSRF_FAILURE_VIEW = "web.errors.csrf_failure"
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "web" / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["web.rest.authentication.ActorAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "web.rest.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Plimsoll",
+    "DESCRIPTION": "Governance service and model registry for machine learning.",
+    "VERSION": PLIMSOLL_VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+CELERY_BROKER_URL = ENV.get("CELERY_BROKER_URL", "")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "deploy.run.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": ENV.get("PLIMSOLL_LOG_LEVEL") or "INFO"},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
