@@ -22,6 +22,7 @@ import re
 import sys
 import time
 import zipfile
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256, sha512
 from pathlib import Path
@@ -132,11 +133,13 @@ def unbase64(text: str) -> bytes:
     return raw
 
 
-class Key(NamedTuple):
-    name: str
-    kind: int
-    public: bytes
-    key_id: bytes
+Key = namedtuple("Key", "name kind public key_id")
+Checkpoint = namedtuple("Checkpoint", "text origin size root signatures")  # signatures by key name and key id
+
+NOTE = re.compile(
+    r"(([^\x00-\x1f]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n)\n"  # origin, size, root, blank line
+    r"((?:— [^\s+]+ [A-Za-z0-9+/]+=*\n){1,100})"
+)
 
 
 def parse_key(text: str) -> Key:
@@ -146,20 +149,6 @@ def parse_key(text: str) -> Key:
     if len(raw) != 33 or key.kind not in (LOG_KEY, WITNESS_KEY) or key.key_id.hex() != stated:
         raise ValueError(f"{text!a} is not a verifier key")
     return key
-
-
-class Checkpoint(NamedTuple):
-    text: str
-    origin: str
-    size: int
-    root: bytes
-    signatures: dict[tuple[str, bytes], bytes]  # by key name and key id
-
-
-NOTE = re.compile(
-    r"(([^\x00-\x1f]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n)\n"  # origin, size, root, blank line
-    r"((?:— [^\s+]+ [A-Za-z0-9+/]+=*\n){1,100})"
-)
 
 
 def parse_checkpoint(note: bytes) -> Checkpoint:
@@ -256,13 +245,13 @@ def check_signatures(report: Report, checkpoint: Checkpoint, keys: Sequence[Key]
         if good is False:
             report.bad("signature", f"the checkpoint is not what {key.name!a} signed")
         elif good and key.kind == LOG_KEY:
-            signers.append(key.name)
+            signers.append(ascii(key.name))
         elif good:
             seconds = int.from_bytes(checkpoint.signatures[key.name, key.key_id][:8], "big")
-            witnesses.append(key.name + time.strftime(" on %Y-%m-%d at %H:%M:%S UTC", time.gmtime(seconds)))
+            witnesses.append(ascii(key.name) + time.strftime(" on %Y-%m-%d at %H:%M:%S UTC", time.gmtime(seconds)))
     if signers:
-        signed = f"checkpoint of {checkpoint.size} entries of log {checkpoint.origin}"
-        report.say("ok", f"{signed} is signed by {', '.join(signers)}")
+        log = f"{checkpoint.size} entries of log {checkpoint.origin!a}"
+        report.say("ok", f"checkpoint of {log} is signed by {', '.join(signers)}")
     elif not report.first:
         report.bad("signature", "the checkpoint is not signed by a trusted key of the log")
     unwitnessed = "UNWITNESSED: no outside witness whose key is known has cosigned the checkpoint"
@@ -354,7 +343,7 @@ def trusted_keys(report: Report, files: dict[str, bytes], given: Sequence[str], 
     for each in json.loads(files["trust.json"])["keys"]:
         if each["from_size"] <= size and (each["to_size"] is None or size <= each["to_size"]):
             texts.append(each["key"])
-            report.say("note", each["key"])
+            report.say("note", ascii(each["key"]))
     return [parse_key(text) for text in texts]
 
 

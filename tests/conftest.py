@@ -26,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # a worker: the controller has prepared everything and we have inherited its environment
     _start(config)
     # pytest-django looks for settings before this file is read; only now is there a database for them to name.
+    from django.conf import settings
+
+    settings.DATABASES  # noqa: B018 - reading one setting loads them
     _setup_django(config)
 
 

@@ -106,6 +106,14 @@ def test_every_flipped_byte_is_noticed() -> None:
             verify(changed, KEY.public_key())
 
 
+def test_a_signature_has_one_spelling_only() -> None:
+    document = json.loads(sign(body(CERTIFICATE), KEY, "erasure-1"))
+    # The last of 86 characters carries two bits; its successor in the alphabet differs in the spare ones only.
+    successor = {"A": "B", "Q": "R", "g": "h", "w": "x"}[document["jws"][-1]]
+    with pytest.raises(EngineError):
+        verify(_swap(document, jws=document["jws"][:-1] + successor), KEY.public_key())
+
+
 def test_a_certificate_of_another_key_is_refused() -> None:
     other = Ed25519PrivateKey.from_private_bytes(bytes(32))
     with pytest.raises(EngineError, match="another key"):

@@ -61,8 +61,8 @@ def drawable(value: float | None) -> bool:
 
 
 def finite(*values: float | None) -> list[float]:
-    """The values that have a place on an axis."""
-    return [value for value in values if value is not None and math.isfinite(value)]
+    """The values an axis is made for. Beyond 10¹⁰⁰ a mark becomes an arrow; below 10⁻¹⁰⁰ it is zero to any eye."""
+    return [0.0 if abs(value) < 1e-100 else value for value in values if value is not None and abs(value) < 1e100]
 
 
 def missing_words(value: float | None, reason: str) -> str:

@@ -50,10 +50,9 @@ def fitted(values: Sequence[float], core: Sequence[float] = ()) -> Scale:
         low, high = min(values), max(values)
     else:
         return Scale(0.0, 1.0)
-    if high - low <= abs(high) * 1e-9 or not math.isfinite(high - low):
-        middle = low / 2 + high / 2
-        margin = max(abs(middle) * 0.5, 1e-6) if middle else 0.5
-        return Scale(max(middle - margin, -1e300), min(middle + margin, 1e300))
+    if high - low <= abs(high) * 1e-9:
+        margin = abs(high) * 0.5 or 0.5
+        return Scale(low - margin, high + margin)
     margin = (high - low) * 0.04
     return Scale(low - margin, high + margin)
 
