@@ -61,14 +61,14 @@ def grant_role(
     """Give ``user`` a role on the models whose names match ``pattern`` (shell wildcards), until a date or for good."""
     with door.open(by, Action.ROLE_GRANT, on=user) as entry:
         if not 1 <= len(pattern) <= 256 or set(pattern) & set("\x00[]"):
-            raise Invalid("A pattern has 1 to 256 characters; * stands for any text, ? for one character.", code="bad_pattern")
+            raise Invalid(
+                "A pattern has 1 to 256 characters; * stands for any text, ? for one character.", code="bad_pattern"
+            )
         if until is not None and until <= now():
             raise Invalid("The end date must lie in the future.", code="bad_until")
         if RoleGrant.objects.filter(user=user, role=role, pattern=pattern, revoked_at=None).exists():
             raise Duplicate(f"This account already is {LABELS[role]} on {pattern}.", code="role_held")
-        grant = RoleGrant.objects.create(
-            user=user, role=role, pattern=pattern, until=until, granted_by_id=by.account
-        )
+        grant = RoleGrant.objects.create(user=user, role=role, pattern=pattern, until=until, granted_by_id=by.account)
         entry.record(
             after={"role": role.value, "pattern": pattern, "until": until.isoformat() if until else None}, reason=reason
         )
@@ -78,7 +78,9 @@ def grant_role(
 def revoke_role(*, by: Actor, grant: RoleGrant, reason: str = "") -> None:
     """Take a role back. It stays on record as held until now."""
     with door.open(by, Action.ROLE_REVOKE, on=grant.user) as entry:
-        ended = RoleGrant.objects.filter(pk=grant.pk, revoked_at=None).update(revoked_at=now(), revoked_by_id=by.account)
+        ended = RoleGrant.objects.filter(pk=grant.pk, revoked_at=None).update(
+            revoked_at=now(), revoked_by_id=by.account
+        )
         if not ended:
             raise NotFound("This role was revoked already.")
         entry.record(before={"role": grant.role, "pattern": grant.pattern}, reason=reason)
@@ -96,7 +98,11 @@ def create_token(*, by: Actor, user: User, name: str, expires_at: datetime | Non
             raise Invalid("A token needs a name of 1 to 100 characters, to tell it from your others.", code="bad_name")
         secret = tokens.new_token()
         token = Token.objects.create(
-            user=user, name=name.strip(), prefix=tokens.prefix(secret), digest=tokens.digest(secret), expires_at=expires_at
+            user=user,
+            name=name.strip(),
+            prefix=tokens.prefix(secret),
+            digest=tokens.digest(secret),
+            expires_at=expires_at,
         )
         entry.record(after={"token": token.prefix, "expires_at": expires_at.isoformat() if expires_at else None})
         return token, secret
@@ -116,9 +122,7 @@ def create_sign_in_link(*, by: Actor, user: User) -> str:
     """A secret that signs ``user`` in once within 24 hours."""
     with door.open(by, Action.LINK_CREATE, on=user) as entry:
         secret = tokens.new_token()
-        link = SignInLink.objects.create(
-            user=user, digest=tokens.digest(secret), expires_at=now() + LINK_LIFETIME
-        )
+        link = SignInLink.objects.create(user=user, digest=tokens.digest(secret), expires_at=now() + LINK_LIFETIME)
         entry.record(after={"expires_at": link.expires_at.isoformat()})
         return secret
 

@@ -52,6 +52,9 @@ def roles_on(held: Iterable[Held], scope: str) -> frozenset[Role]:
 def holders(roles: frozenset[Role], scope: str) -> list[User]:
     """The active accounts that hold one of ``roles`` on ``scope`` now."""
     rows = RoleGrant.objects.filter(
-        Q(until=None) | Q(until__gt=now()), role__in=[role.value for role in roles], user__is_active=True, revoked_at=None
+        Q(until=None) | Q(until__gt=now()),
+        role__in=[role.value for role in roles],
+        user__is_active=True,
+        revoked_at=None,
     ).select_related("user")
     return list({grant.user_id: grant.user for grant in rows if covers(grant.pattern, scope)}.values())

@@ -1,7 +1,5 @@
 """Accounts, role grants, tokens, sign-in links, and the counters behind throttling."""
 
-from typing import ClassVar
-
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import F, Q
@@ -26,7 +24,7 @@ class User(AbstractBaseUser):
     created_at = models.DateTimeField(default=now)
 
     USERNAME_FIELD = "username"
-    objects: ClassVar[BaseUserManager["User"]] = BaseUserManager()
+    objects = BaseUserManager()
 
     class Meta:
         constraints = (models.UniqueConstraint(Lower("username"), name="access_user_username_once"),)
@@ -53,8 +51,12 @@ class RoleGrant(models.Model):
 
     class Meta:
         constraints = (
-            models.CheckConstraint(condition=Q(role__in=[role.value for role in Role]), name="access_rolegrant_role_known"),
-            models.CheckConstraint(condition=Q(until=None) | Q(until__gt=F("granted_at")), name="access_rolegrant_ends_later"),
+            models.CheckConstraint(
+                condition=Q(role__in=[role.value for role in Role]), name="access_rolegrant_role_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(until=None) | Q(until__gt=F("granted_at")), name="access_rolegrant_ends_later"
+            ),
             models.UniqueConstraint(
                 fields=["user", "role", "pattern"], condition=Q(revoked_at=None), name="access_rolegrant_once"
             ),

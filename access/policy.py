@@ -192,6 +192,7 @@ def _entanglement(by: Actor, action: Action, rule: Rule, subject: Subject) -> De
             barred = by.account in subject.involved.get(relation.value, frozenset())
         if barred:
             return Denied(
-                f"{ENTANGLED[relation]}, so you may not {WORDS[action]}: someone independent has to.", code=f"not_independent_{relation}"
+                f"{ENTANGLED[relation]}, so you may not {WORDS[action]}: someone independent has to.",
+                code=f"not_independent_{relation}",
             )
     return None

@@ -2,7 +2,7 @@
 
 from django.db.models import Prefetch, QuerySet
 
-from access import policy
+from access import checked, policy
 from access.models import RoleGrant, Token, User
 from audit.actors import Actor
 from audit.errors import NotFound
@@ -27,8 +27,8 @@ def user_by_name(username: str) -> User:
 
 def tokens_of(by: Actor) -> QuerySet[Token]:
     """The asker's own tokens, newest first."""
-    policy.checked.note()
-    return Token.objects.filter(user_id=by.account).order_by("-created_at")
+    checked.note()
+    return Token.objects.filter(user__id=by.account).order_by("-created_at")
 
 
 def display_names(accounts: set[str]) -> dict[str, str]:

@@ -10,8 +10,8 @@ ActorKind = Literal["user", "service", "system", "anonymous"]
 class Actor:
     """One caller during one request or job.
 
-    ``account`` is the account's id as text, None for the system and for strangers; ``name`` is personal and never enters
-    a leaf in clear; ``auth`` says how the caller proved who they are (session, bearer, basic, link, system).
+    ``account`` is the account's id as text, None for the system and for strangers; ``name`` is personal and never
+    enters a leaf in clear; ``auth`` says how the caller proved who they are (session, bearer, basic, link, system).
     """
 
     kind: ActorKind

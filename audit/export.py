@@ -46,7 +46,7 @@ def export(*, by: Actor, chosen: Filter, out: BinaryIO) -> Exported:
             leaves=leaves,
             size=head.signed_size,
             checkpoint_note=head.note,
-            verifier_keys=[bundle.VerifierKey(**key) for key in head.verifiers],
+            verifier_keys=head.verifiers,
             disclosures=_disclosures(list(events)),
             query=_described(chosen),
             exporter=trail.actor_ref(by),

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_WRITE = re.compile(r'\s*(?:INSERT\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+"?(\w+)', re.I)
-_WITH = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+"?(\w+)', re.I)
+_WRITE = re.compile(
+    r'\s*(?:INSERT\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+"?(\w+)', re.IGNORECASE
+)
+_WITH = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+"?(\w+)', re.IGNORECASE)
 
 GOVERNED_PREFIXES = ("registry_", "access_", "erasure_", "fairness_", "explain_")
 # Bookkeeping without a meaning of its own: a job's lease, a counter of failed sign-ins.

@@ -1,8 +1,8 @@
 """Keys, all of them outside the database: one file each under ``PLIMSOLL_KEYS``, mode 0600.
 
 ``writer`` signs event rows on their way to the sequencer, ``wrapping`` wraps the per-person keys of disclosures,
-``erasure`` keys the digests of erasure identifiers, ``grants`` and ``certificates`` are Ed25519 seeds. The Ed25519 keys that sign checkpoints live in the sequencer's own
-folder and are read by that process alone.
+``erasure`` keys the digests of erasure identifiers, ``grants`` and ``certificates`` are Ed25519 seeds. The Ed25519 keys
+that sign checkpoints live in the sequencer's own folder and are read by that process alone.
 """
 
 import os

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit import disclosure, vault
+from audit.bundle import VerifierKey
 from audit.errors import Invalid, NotFound
 from audit.events import LOGS, Action
 from audit.models import Checkpoint, Event, Leaf, LogKey, Pseudonym, Tree
@@ -36,7 +37,9 @@ class Filter:
     def check(self) -> None:
         """Raise Invalid for a value that no entry can have."""
         if self.log not in LOGS:
-            raise Invalid(f"There is no log named {self.log[:40]!r}; the logs are {' and '.join(LOGS)}.", code="bad_filter")
+            raise Invalid(
+                f"There is no log named {self.log[:40]!r}; the logs are {' and '.join(LOGS)}.", code="bad_filter"
+            )
         if self.action and self.action not in {action.value for action in Action}:
             raise Invalid(f"There is no action named {self.action[:60]!r}.", code="bad_filter")
         if self.outcome and self.outcome not in OUTCOMES:
@@ -46,7 +49,9 @@ class Filter:
 
     def is_whole_log(self) -> bool:
         """Whether nothing but the log is chosen: only then can an export prove that nothing is missing."""
-        return not any((self.action, self.outcome, self.object_type, self.object_id, self.account, self.since, self.until))
+        return not any(
+            (self.action, self.outcome, self.object_type, self.object_id, self.account, self.since, self.until)
+        )
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def search(chosen: Filter, after: str = "", size: int = PAGE) -> Page:
     if after:
         moment, _, last = after.partition("/")
         try:
-            rows = rows.extra(  # noqa: S610 - a row comparison, which the ORM cannot express; both values are parameters
+            rows = rows.extra(
                 where=["(recorded_at, id) < (%s, %s)"], params=[datetime.fromisoformat(moment), uuid.UUID(last)]
             )
         except ValueError:
@@ -116,7 +121,9 @@ def readable(events: Sequence[Event]) -> list[Entry]:
     """Entries with indices, accounts and openings, in three queries however many there are."""
     ids = [event.id for event in events]
     places = dict(Leaf.objects.filter(event_id__in=ids).values_list("event_id", "seq"))
-    accounts = dict(Pseudonym.objects.filter(ref__in={event.actor_ref for event in events}).values_list("ref", "account"))
+    accounts = dict(
+        Pseudonym.objects.filter(ref__in={event.actor_ref for event in events}).values_list("ref", "account")
+    )
     opened = vault.openings(ids)
     return [
         Entry(
@@ -154,7 +161,7 @@ class State:
     signed_size: int
     signed_at: datetime | None
     note: str
-    verifiers: list[dict[str, Any]]
+    verifiers: list[VerifierKey]
 
 
 def state(log: str) -> State:
@@ -168,5 +175,5 @@ def state(log: str) -> State:
         signed_size=signed.size if signed else 0,
         signed_at=signed.made_at if signed else None,
         note=signed.note if signed else "",
-        verifiers=[{"key": key.verifier, "from_size": key.from_size, "to_size": None} for key in keys],
+        verifiers=[VerifierKey(key=key.verifier, from_size=key.from_size, to_size=None) for key in keys],
     )

@@ -108,7 +108,8 @@ def _store_tiles(cursor, log_name: str, old: int, new: int) -> None:  # type: ig
                 hashes = [bytes(row[0]) for row in cursor.fetchall()]
             else:
                 cursor.execute(
-                    "SELECT hashes FROM audit_tile WHERE log = %s AND level = %s AND idx >= %s AND idx < %s ORDER BY idx",
+                    "SELECT hashes FROM audit_tile WHERE log = %s AND level = %s AND idx >= %s AND idx < %s"
+                    " ORDER BY idx",
                     [log_name, level - 1, index * TILE, (index + 1) * TILE],
                 )
                 hashes = [_tile_root(bytes(row[0])) for row in cursor.fetchall()]
@@ -149,9 +150,7 @@ def signing_keys() -> dict[str, SigningKey]:
     for log_name in LOGS:
         key = keys.signing_key("sequencer", origin(log_name))
         size, _ = head(log_name)
-        LogKey.objects.bulk_create(
-            [LogKey(verifier=key.verifier, log=log_name, from_size=size)], ignore_conflicts=True
-        )
+        LogKey.objects.bulk_create([LogKey(verifier=key.verifier, log=log_name, from_size=size)], ignore_conflicts=True)
         found[log_name] = key
     return found
 

@@ -79,8 +79,8 @@ def append(draft: Draft) -> Appended:
             body["object"]["prev"] = previous
         leaf = canonical.encode(body)
         cursor.execute(
-            "INSERT INTO audit_event (id, recorded_at, log, action, outcome, object_type, object_id, object_n, actor_ref,"
-            " leaf_data, mac) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO audit_event (id, recorded_at, log, action, outcome, object_type, object_id, object_n,"
+            " actor_ref, leaf_data, mac) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 event_id, recorded_at, log, draft.action.value, draft.outcome, draft.subject.type, draft.subject.id,
                 number, ref, leaf, writer_mac(leaf),
@@ -112,9 +112,7 @@ def _chain(cursor: Any, log: str, subject: Subject) -> tuple[int | None, str | N
     return (1, None) if row is None else (row[0] + 1, bytes(row[1]).hex())
 
 
-def _body(
-    draft: Draft, event_id: uuid.UUID, time: str, log: str, ref: str
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _body(draft: Draft, event_id: uuid.UUID, time: str, log: str, ref: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The leaf without its chain fields, and the openings of its digests by path."""
     openings: dict[str, str] = {}
 

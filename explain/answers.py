@@ -115,8 +115,8 @@ def columns(value: Any, known: Sequence[str]) -> list[str]:
 def is_compressed(metadata: bytes) -> bool:
     """Whether a record batch message says its buffers are compressed, read from the FlatBuffers bytes.
 
-    Decompressing is where a few kilobytes become gigabytes, and pyarrow does it without asking. Layout: in Message.fbs of
-    the Arrow format, field 2 of Message is the header, and field 3 of RecordBatch is the compression.
+    Decompressing is where a few kilobytes become gigabytes, and pyarrow does it without asking. Layout (Message.fbs of
+    the Arrow format): field 2 of Message is the header, and field 3 of RecordBatch is the compression.
     """
 
     def field(table: int, index: int) -> int:
@@ -137,7 +137,7 @@ def is_compressed(metadata: bytes) -> bool:
 
 
 def read_batches(path: Path, schema: pa.Schema, rows: int) -> tuple[Json, Iterator[pa.RecordBatch]]:
-    """The metadata of an Arrow stream with exactly this schema, and its batches: checked as they come, `rows` in all."""
+    """The metadata of an Arrow stream with exactly this schema, and its batches, checked, `rows` in all."""
     messages = _messages(path)
     first = next(messages, None)
     if first is None or first.type != "schema":

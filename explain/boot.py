@@ -21,6 +21,7 @@ EXIT_FAILED = 74
 
 PROGRAM_ROOT = "/job/program"
 ANSWER = "/job/answer"
+SCRATCH = "/tmp"  # noqa: S108 — the sandbox's own, in memory
 # The kernel's own account of this process: no capabilities, no way to gain any, a system call filter in force.
 BOXED = {"CapEff": "0000000000000000", "CapBnd": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2"}
 

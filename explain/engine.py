@@ -42,7 +42,6 @@ class PredictionInfo:
     model_class: str
     versions: dict[str, str]
     wall_seconds: float
-    cpu_seconds: float
 
 
 def run_predictions(
@@ -121,7 +120,6 @@ def _accept_predictions(
             model_class=answers.text(facts["model_class"], "the model class"),
             versions=answers.text_map(facts["versions"], "the versions"),
             wall_seconds=result.wall_seconds,
-            cpu_seconds=result.cpu_seconds,
         )
         partial.replace(out_path)
     finally:

@@ -1,7 +1,7 @@
 """Turn the totals a child gave into the explanation report: means, intervals, checks and the verdict. Pure, no files.
 
-The only place that judges an explanation. A report that fails a check is a report with status ERROR and a reason, never a
-missing one.
+The only place that judges an explanation. A report that fails a check has the status ERROR and a reason; it is never
+missing.
 """
 
 import math
@@ -13,8 +13,8 @@ from explain.answers import Json
 
 RELATIVE_TOLERANCE = 1e-3
 NORMAL_95 = 1.959963984540054
-# Sums of thousands of doubles agree to about 13 digits between two ways of adding them up; 10 leaves room, so that the same
-# inputs give the same bytes whatever the number of threads.
+# Sums of thousands of doubles agree to about 13 digits between two ways of adding them up; 10 leaves room, so that the
+# same inputs give the same bytes however the additions were ordered.
 SIGNIFICANT_DIGITS = 10
 # A rounding error has no more meaningful digits than this.
 ERROR_DIGITS = 2

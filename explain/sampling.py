@@ -54,7 +54,7 @@ def group_codes(column: pa.ChunkedArray, rule: Mapping[str, Any]) -> np.ndarray:
 
 
 def choose(total: int, wanted: int, seed: Sequence[int], strata: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """Sorted positions of `wanted` rows out of `total`, proportional by stratum: every k-th of a shuffle sorted by stratum."""
+    """Sorted positions of `wanted` rows, proportional by stratum: evenly spaced in a shuffle sorted by stratum."""
     if total <= wanted:
         return np.arange(total)
     order = np.random.default_rng(list(seed)).permutation(total)

@@ -29,10 +29,19 @@ SYSTEM_PATHS = (
     *("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"),
     *("/etc/ld.so.cache", "/usr/share/zoneinfo"),
 )
+WALLS = (
+    "--unshare-all --unshare-user --disable-userns --uid 65534 --gid 65534 --cap-drop ALL "
+    "--die-with-parent --new-session --clearenv"
+)
+# Every writable place is in memory and has a size; bubblewrap's own would grow to half of the machine's memory.
+SCRATCH = (
+    "--size {scratch_bytes} --tmpfs " + boot.SCRATCH + " --proc /proc "
+    "--dev /dev --remount-ro /dev --size 1048576 --tmpfs /dev/shm"
+)
 # Everything the child's environment holds. One thread: forests of threads make limits and timings meaningless.
 ENVIRONMENT = {
     "PATH": "/usr/bin",
-    "HOME": "/tmp",  # noqa: S108 — the sandbox's own in-memory directory, not the host's
+    "HOME": boot.SCRATCH,
     "LC_CTYPE": "C.UTF-8",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -73,7 +82,6 @@ class ChildJob:
 class ChildResult:
     answer: Path
     wall_seconds: float
-    cpu_seconds: float
     last_lines: str
 
 
@@ -112,7 +120,6 @@ def run(job: ChildJob, limits: Limits, runtime: Runtime | None = None) -> ChildR
     return ChildResult(
         answer=job.answer,
         wall_seconds=outcome.wall_seconds,
-        cpu_seconds=outcome.cpu_seconds,
         last_lines=outcome.last_lines,
     )
 
@@ -154,46 +161,20 @@ def _interpreter_binds(runtime: Runtime) -> list[str]:
 
 
 def _command(job: ChildJob, limits: Limits, runtime: Runtime, request: Path) -> list[str]:
-    command = [str(runtime.program()), "--unshare-all", "--unshare-user", "--disable-userns"]
-    command += [
-        "--uid",
-        "65534",
-        "--gid",
-        "65534",
-        "--cap-drop",
-        "ALL",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-    ]
+    command = [str(runtime.program()), *WALLS.split()]
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
-    command += [*_system_binds(), *_interpreter_binds(runtime)]
-    command += ["--size", str(limits.scratch_bytes), "--tmpfs", "/tmp", "--proc", "/proc"]  # noqa: S108 — inside the box
-    command += ["--dev", "/dev", "--remount-ro", "/dev", "--size", str(MIB), "--tmpfs", "/dev/shm"]  # noqa: S108 — same
-    command += [
-        "--ro-bind",
-        str(BOOT_FILE),
-        "/job/boot.py",
-        "--ro-bind",
-        str(job.program),
-        f"{boot.PROGRAM_ROOT}/child",
-    ]
-    command += ["--ro-bind", str(request), "/job/request.json"]
-    for name, path in job.inputs.items():
-        command += ["--ro-bind", str(path.resolve()), f"/job/in/{name}"]
+    command += [*_system_binds(), *SCRATCH.format(scratch_bytes=limits.scratch_bytes).split()]
+    # After the scratch directories, because the interpreter may well live below one of those names.
+    command += _interpreter_binds(runtime)
+    readable = {"boot.py": BOOT_FILE, "program/child": job.program, "request.json": request}
+    readable |= {f"in/{name}": path.resolve() for name, path in job.inputs.items()}
+    for name, path in readable.items():
+        command += ["--ro-bind", str(path), f"/job/{name}"]
     # One file rather than a directory: its size limit is then all a child can ever take from the host's disk.
-    command += ["--bind", str(job.answer.resolve()), "/job/answer", "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
-    limit_arguments = [limits.memory_bytes, limits.cpu_seconds, limits.answer_bytes, limits.open_files]
-    return [
-        *command,
-        "--",
-        str(runtime.python),
-        "-I",
-        "-B",
-        "/job/boot.py",
-        *(str(number) for number in limit_arguments),
-    ]
+    command += ["--bind", str(job.answer.resolve()), boot.ANSWER, "--remount-ro", "/", "--chdir", boot.SCRATCH, "--"]
+    numbers = (limits.memory_bytes, limits.cpu_seconds, limits.answer_bytes, limits.open_files)
+    return [*command, str(runtime.python), "-I", "-B", "/job/boot.py", *map(str, numbers)]
 
 
 def _outcome(command: list[str], limits: Limits) -> Outcome:
@@ -248,11 +229,10 @@ def _judge(outcome: Outcome, limits: Limits, answer: Path) -> None:
 
 def _guess(outcome: Outcome, limits: Limits) -> str:
     """SIGKILL and abort have several causes; the clock and the last lines tell which."""
-    if outcome.cpu_seconds >= limits.cpu_seconds:
-        return "cpu"
-    if outcome.exit_code == 128 + signal.SIGKILL or any(text in outcome.last_lines for text in ALLOCATION_FAILED):
-        return "memory"
-    return "crashed"
+    if outcome.exit_code == 128 + signal.SIGKILL:
+        # The hard processor limit kills what ignored the soft one's signal; else it was the kernel, short of memory.
+        return "cpu" if outcome.wall_seconds >= limits.cpu_seconds else "memory"
+    return "memory" if any(text in outcome.last_lines for text in ALLOCATION_FAILED) else "crashed"
 
 
 def _how(exit_code: int) -> str:

@@ -68,7 +68,7 @@ def is_authentic(envelope: dict[str, Any], public_key: Ed25519PublicKey | None =
         body = base64.b64decode(envelope["payload"], validate=True)
         for entry in envelope["signatures"]:
             key.verify(base64.b64decode(entry["sig"], validate=True), _pae(body))
-            return envelope["payloadType"] == PAYLOAD_TYPE
+            return bool(envelope["payloadType"] == PAYLOAD_TYPE)
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return False
     return False

@@ -1,16 +1,26 @@
-"""Pure rules of promotion: what each stage asks for, what a decision is bound to, whose decision counts, who is entangled.
+"""Pure rules of promotion: what a stage asks for, what a decision is bound to, whose decision counts, who is entangled.
 
 *Who* may act is ``access/policy.py``; the states are ``states.py``. Nothing here writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from audit import digests
+from audit.clock import now
 from registry.models import DataSet, Decision, Evidence, ModelVersion, PromotionRequest
-from registry.states import DataRole, DataState, DecisionKind, EvidenceKind, EvidenceStatus, Outcome, Stage
+from registry.states import (
+    DataRole,
+    DataState,
+    DecisionKind,
+    EvidenceKind,
+    EvidenceStatus,
+    Outcome,
+    RequestState,
+    Stage,
+)
 
 # What a protected stage asks for, when the request is opened. Durations are days.
 POLICIES: Final[dict[Stage, dict[str, Any]]] = {
@@ -143,10 +153,14 @@ def _report(kind: EvidenceKind, record: Record) -> tuple[Outcome, str, str]:
         return Outcome.ERROR, row.reason, str(row.pk)
     if row.inputs.get("artifact") != record.version.artifact_digest:
         return Outcome.INCONCLUSIVE, "The report was made for other files than the version has now.", str(row.pk)
-    return Outcome.PASS, f"Made {row.created_at:%Y-%m-%d %H:%M} UTC, result sha256 {row.result_digest[:12]}…", str(row.pk)
+    return (
+        Outcome.PASS,
+        f"Made {row.created_at:%Y-%m-%d %H:%M} UTC, result sha256 {row.result_digest[:12]}…",
+        str(row.pk),
+    )
 
 
-_CHECKS: Final = {
+_CHECKS: Final[dict[str, Callable[[Record], tuple[Outcome, str, str]]]] = {
     "artifact": _artifact,
     "training_data": lambda record: _data(DataRole.TRAINING, record),
     "evaluation_data": lambda record: _data(DataRole.EVALUATION, record),
@@ -206,3 +220,67 @@ def involved(request: PromotionRequest) -> dict[str, frozenset[str]]:
 def days(policy: Mapping[str, Any], name: str) -> timedelta:
     """One of a policy's durations."""
     return timedelta(days=int(policy[name]))
+
+
+# -- when ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Current:
+    """What a request is about, as it stands now."""
+
+    record: Record
+    sections: dict[str, str]
+    subject_digest: str
+
+
+def current(request: PromotionRequest) -> Current:
+    """Fetch and digest what a reviewer would judge at this moment."""
+    record = record_of(request.version, request.target_stage)
+    found = sections(record, request.policy_digest, {"stage": request.target_stage, "alias": request.alias})
+    return Current(record, found, digests.of_json(found))
+
+
+def words(request: PromotionRequest) -> str:
+    """The state as people read it."""
+    return request.state.replace("_", " ").lower()
+
+
+def has_moved(request: PromotionRequest, seen: Current) -> bool:
+    """Whether what was last judged is not what stands there now."""
+    return request.subject_digest != seen.subject_digest
+
+
+def why_not_decidable(request: PromotionRequest, seen: Current) -> str | None:
+    """Why nobody can decide on a request now; None when it can be decided on. An approval that moved is open again."""
+    reopened = request.state == RequestState.APPROVED and has_moved(request, seen)
+    if request.state != RequestState.OPEN and not reopened:
+        return f"This request is {words(request)}; only an open one can be decided on."
+    return "This request has expired; file a new one." if request.expires_at <= now() else None
+
+
+def why_not_approvable(found: Sequence[Gate]) -> str | None:
+    """Which required evidence is missing, in one breath; None when all is there."""
+    lacking = missing(found)
+    if not lacking:
+        return None
+    return "This cannot be approved yet. " + " ".join(f"{gate.label}: {gate.reason}" for gate in lacking)
+
+
+def why_not_appliable(request: PromotionRequest, seen: Current) -> str | None:
+    """Why an approval cannot be carried out now; None when it can."""
+    if request.state not in {RequestState.APPROVED, RequestState.APPLY_FAILED}:
+        return f"This request is {words(request)}; only an approved one can be applied."
+    if has_moved(request, seen):
+        return "What was approved has changed since; a reviewer has to decide again."
+    votes = approvals(list(request.decisions.order_by("created_at")), seen.subject_digest)
+    if len(votes) < request.policy["quorum"]["count"]:
+        return "The approvals this takes do not hold any more."
+    if request.approved_at is None or request.approved_at + days(request.policy, "approval_days") <= now():
+        return "The approval is too old to be applied; file a new request."
+    return why_not_approvable(gates(seen.record, request.policy))
+
+
+def why_not_own(account: str | None, request: PromotionRequest) -> str | None:
+    """Withdrawing and resubmitting belong to whoever filed the request."""
+    return None if account == request.requested_by else "Only the account that filed this request may do this."

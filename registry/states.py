@@ -1,4 +1,4 @@
-"""States and transitions as data. *When* something may happen is read from here; *who* may do it is access/policy.py."""
+"""States and transitions as data. *When* something may happen is read here; *who* may do it is access/policy.py."""
 
 from enum import StrEnum
 from typing import Final
@@ -123,10 +123,7 @@ TRANSITIONS: Final[dict[tuple[RequestState, RequestAct], RequestState]] = {
     (RequestState.APPLY_FAILED, RequestAct.APPLY): RequestState.APPLIED,
     **{(state, RequestAct.WITHDRAW): RequestState.WITHDRAWN for state in LIVE},
     **{(state, RequestAct.SUPERSEDE): RequestState.SUPERSEDED for state in LIVE},
-    **{
-        (state, RequestAct.EXPIRE): RequestState.EXPIRED
-        for state in LIVE - {RequestState.APPLY_FAILED}
-    },
+    **{(state, RequestAct.EXPIRE): RequestState.EXPIRED for state in LIVE - {RequestState.APPLY_FAILED}},
 }
 
 
@@ -142,7 +139,7 @@ class DecisionKind(StrEnum):
 class Outcome(StrEnum):
     """A gate's result. Never a boolean."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - an outcome
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
     ERROR = "ERROR"

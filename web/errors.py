@@ -89,7 +89,9 @@ def respond(request: HttpRequest, error: Exception) -> HttpResponse:
     face = face_of(ours)
     path = request.path_info
     if path.startswith(("/api/2.0/", "/api/3.0/", "/ajax-api/")):
-        response: HttpResponse = JsonResponse({"error_code": face.mlflow, "message": ours.sentence}, status=wire_status(face))
+        response: HttpResponse = JsonResponse(
+            {"error_code": face.mlflow, "message": ours.sentence}, status=wire_status(face)
+        )
     elif path.startswith(("/api/", "/opendsr/", "/log/")):
         response = JsonResponse(body_of(ours, request), status=face.status)
     else:
@@ -130,5 +132,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's answer to a form without a valid token, in our words."""
     return respond(
         request,
-        errors.Denied("This form is out of date or did not come from this site. Go back, reload the page and try again.", code="csrf"),
+        errors.Denied(
+            "This form is out of date or did not come from this site. Go back, reload the page and try again.",
+            code="csrf",
+        ),
     )

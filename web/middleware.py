@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from access import authenticate, checked
 from audit.actors import ANONYMOUS, Actor
-from audit.errors import DomainError, Unauthenticated
+from audit.errors import Denied, DomainError, Invalid, NotFound, Unauthenticated
 from web import errors, sessions
 from web.routes import is_open
 
@@ -63,12 +63,12 @@ class ErrorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         try:
             if "\x00" in request.path_info or "\x00" in request.META.get("QUERY_STRING", ""):
-                raise errors.errors.Invalid("The address holds a NUL character.", code="malformed")
+                raise Invalid("The address holds a NUL character.", code="malformed")
             response = self.get_response(request)
         except Exception as error:  # noqa: BLE001 - this is the outermost handler
             return errors.respond(request, error)
         if response.status_code == 404 and getattr(request, "resolver_match", None) is None and not response.streaming:
-            return errors.respond(request, errors.errors.NotFound("There is nothing at this address."))
+            return errors.respond(request, NotFound("There is nothing at this address."))
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:
@@ -131,7 +131,5 @@ class CheckedMiddleware:
         response = self.get_response(request)
         if response.status_code < 400 and not checked.ran() and not is_open(request):
             log.critical("a success without a permission check was refused", extra={"path": request.path_info})
-            return errors.respond(request, errors.errors.Denied("This address has no permission check.", code="unchecked"))
+            return errors.respond(request, Denied("This address has no permission check.", code="unchecked"))
         return response
-
-

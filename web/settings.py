@@ -72,7 +72,9 @@ PLIMSOLL_MOST_UPLOAD = 2 * 1024**3
 
 SECRET_KEY = _secret("PLIMSOLL_SECRET_KEY")
 DEBUG = False
-ALLOWED_HOSTS = sorted({_public.hostname, "127.0.0.1", "localhost", "[::1]", *filter(None, ENV.get("PLIMSOLL_HOSTS", "").split(","))})
+ALLOWED_HOSTS = sorted(
+    {_public.hostname, "127.0.0.1", "localhost", "[::1]", *filter(None, ENV.get("PLIMSOLL_HOSTS", "").split(","))}
+)
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 
 INSTALLED_APPS = [
@@ -121,9 +123,13 @@ TEMPLATES = [
                 "web.pages.context.page",
             ],
             "loaders": [
-                ("django.template.loaders.cached.Loader", [
-                    "django.template.loaders.filesystem.Loader", "django.template.loaders.app_directories.Loader",
-                ]),
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                ),
             ],
         },
     }

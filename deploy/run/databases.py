@@ -78,8 +78,8 @@ def _make_roles_on_server(connection: Connection) -> None:
         _make_roles(connection, ROLES, "NOLOGIN")
     except psycopg.errors.InsufficientPrivilege:
         raise StartRefusedError(
-            f"The login {connection.info.user} may not create roles. Give it CREATEROLE, or set DATABASE_OWNER_URL to a "
-            "login that may, or create these roles yourself and grant them to it: " + ", ".join(ROLES) + "."
+            f"The login {connection.info.user} may not create roles. Give it CREATEROLE, or set DATABASE_OWNER_URL to "
+            "a login that may, or create these roles yourself and grant them to it: " + ", ".join(ROLES) + "."
         ) from None
 
 

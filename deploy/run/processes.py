@@ -47,7 +47,6 @@ class Process:
     stop: Ladder = POLITE
     stage: int = 1
     """Processes of a higher stage end before those of a lower one are asked to."""
-    show_readiness: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ WEB = Process(
     argv=_python("-m", "gunicorn", "--config", "python:deploy.run.server", "web.wsgi:application"),
     listening="PLIMSOLL_WEB_FD",
     probe="/readyz",
+    awaited=True,  # pages first: what follows competes for the same two cores
     stop=((signal.SIGTERM, 4.0),),
     stage=2,
 )
@@ -157,7 +157,10 @@ SEQUENCER = Process(name="sequencer", argv=_manage("sequencer"))
 
 
 def installation(chosen: Choices) -> Plan:
-    """Everything. Tracking starts first because it takes longest, and it needs nothing but its database."""
+    """Everything. Tracking starts early because it takes longest and needs only its database.
+
+    Requests to it wait on its socket until it serves.
+    """
     server = None if chosen.database_url else Embedded(chosen.data)
     return (
         *database_only(chosen, server),

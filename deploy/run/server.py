@@ -22,7 +22,7 @@ def _listen() -> str:
 
 
 bind = [_listen()]
-worker_class = "gthread"
+worker_class = "deploy.run.patient.PatientWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # An upload or download that passes through to tracking holds a thread for as long as it lasts.
 threads = int(os.environ.get("PLIMSOLL_WEB_THREADS", "16"))

@@ -81,6 +81,7 @@ class Supervisor:
         for item in plan:
             if isinstance(item, Process):
                 self._crew.add(item, environ, self._sockets.get(item.name))
+                self._announce(item, told)
             else:
                 self._crew.require(item, environ)
         self._crew.wait_ready()
@@ -92,6 +93,10 @@ class Supervisor:
         self._voice.say(self._welcome(told))
         while True:
             self._crew.turn(1.0)
+
+    def _announce(self, item: Process, told: Mapping[str, str]) -> None:
+        if item.awaited and item.listening == WEB_SOCKET:
+            self._voice.say(f"Pages are served at {told['PLIMSOLL_PUBLIC_URL']} ({self._voice.seconds():.1f} s).")
 
     def _welcome(self, told: Mapping[str, str]) -> str:
         where = f"Plimsoll is ready at {told['PLIMSOLL_PUBLIC_URL']}" if self._sockets else "The database is ready"

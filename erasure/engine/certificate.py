@@ -7,13 +7,16 @@ Belongs here: the body's parts and the conditions under which one may be issued.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from erasure.engine.errors import EngineError
 from erasure.engine.identifiers import IdentifierType, normalise
-from erasure.engine.residue import Needles
-from erasure.engine.rewrite import Rewritten
-from erasure.engine.verify import Verified
+from erasure.engine.needles import Needles
+
+# For types only: whoever shows a certificate need not load pyarrow and DuckDB.
+if TYPE_CHECKING:
+    from erasure.engine.rewrite import Rewritten
+    from erasure.engine.verify import Verified
 
 FORMAT: Final = "plimsoll-erasure-certificate/1"
 OUTCOMES: Final = ("erased", "partly_exempt", "refused", "not_found", "withdrawn")
@@ -136,7 +139,7 @@ class Certificate:
 
 
 def erased_asset(
-    *, asset: str, data_set_before: str, data_set_after: str, rewritten: Rewritten, verified: Verified
+    *, asset: str, data_set_before: str, data_set_after: str, rewritten: "Rewritten", verified: "Verified"
 ) -> ErasedAsset:
     """The asset part from what the rewrite and the verification returned."""
     return ErasedAsset(

@@ -16,8 +16,7 @@ from erasure.engine.records import read_header, read_records
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Counts for the plan. `row_groups` is 0 for CSV; `rows_without_key` cannot be attributed to anyone by this column.
-    """
+    """Counts for the plan. `row_groups` is 0 for CSV; `rows_without_key` are attributable to nobody by this column."""
 
     rows_total: int
     rows_matched: int

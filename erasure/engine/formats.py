@@ -51,8 +51,7 @@ def open_parquet(path: Path) -> Any:  # pyarrow ships no types
 
 
 def key_type(source: Any, column: str) -> Any:
-    """The Arrow type of the key column without its dictionary; refused when it is absent, repeated or of a wrong type.
-    """
+    """The Arrow type of the key column without its dictionary; refused when absent, repeated or of a wrong type."""
     found = source.schema_arrow.get_all_field_indices(column)
     if len(found) != 1:
         often = "no" if not found else "more than one"

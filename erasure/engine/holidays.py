@@ -17,8 +17,7 @@ Rule = Callable[[int], date]
 
 
 def easter_sunday(year: int) -> date:
-    """Easter of the Gregorian calendar, by the anonymous algorithm of 1876 (Meeus, Astronomical Algorithms, chapter 8).
-    """
+    """Easter of the Gregorian calendar, by the anonymous algorithm of 1876 (Meeus, Astronomical Algorithms, ch. 8)."""
     golden = year % 19
     century, in_century = divmod(year, 100)
     correction = (century - (century + 8) // 25 + 1) // 3

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -72,6 +73,8 @@ class Matcher:
         text = cells.cast(pa.large_string())
         folded = pc.ascii_lower(text) if self._kind is IdentifierType.EMAIL else text
         found = pc.is_in(folded, value_set=self._values.cast(pa.large_string()))
+        if _holds_only_graphic_ascii(text):
+            return found
         odd = pc.fill_null(pc.invert(pc.match_substring_regex(text, _PLAIN)), False)
         if not pc.any(odd).as_py():
             return found
@@ -79,6 +82,16 @@ class Matcher:
         rare = text.filter(odd).unique()
         hits = [cell for cell in rare.to_pylist() if canonical(self._kind, cell) in self._wanted]
         return pc.or_(pc.and_not(found, odd), pc.is_in(text, value_set=pa.array(hits, pa.large_string())))
+
+
+def _holds_only_graphic_ascii(text: Any) -> bool:
+    """Whether no cell holds a blank, a control or a foreign character; one look at all bytes, the usual case."""
+    _, offsets, content = text.buffers()
+    if content is None or not len(text):
+        return True
+    bounds = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+    used = np.frombuffer(content, np.uint8)[int(bounds[0]) : int(bounds[-1])]
+    return not len(used) or bool(used.min() > 0x20 and used.max() < 0x7F)
 
 
 def _fits(number: int, arrow: Any) -> bool:

@@ -32,8 +32,7 @@ from erasure.engine.shape import clean_metadata, physical_layout, plain_schema, 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """What the rewrite did; digests are SHA-256 in hex. `metadata_dropped` counts footer entries that named the person.
-    """
+    """What the rewrite did; digests are SHA-256 in hex. `metadata_dropped` counts footer notes naming the person."""
 
     rows_in: int
     erased: int
@@ -185,8 +184,7 @@ def _write_csv(source: Path, part: Path, column: str, identifiers: Sequence[str]
 
 
 def kept_digest(path: Path, column: str) -> tuple[int, str]:
-    """Rows and kept-row digest of a whole file. CSV records are kept verbatim, so there it is the digest of the bytes.
-    """
+    """Rows and kept-row digest of a whole file. CSV records are verbatim, so there it is the digest of the bytes."""
     if format_of(path) is DataFormat.CSV:
         records = read_records(path, read_header(path, column))
         return sum(record.key is not None for record in records), sha256_of(path)

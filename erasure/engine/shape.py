@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from erasure.engine.errors import EngineError
 from erasure.engine.identifiers import IdentifierType, canonical, normalise_all
 from erasure.engine.kept import plain_type
-from erasure.engine.residue import Needles
+from erasure.engine.needles import Needles
 
 _ARROW_SCHEMA: Final = b"ARROW:schema"
 _CODECS: Final = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}

@@ -45,8 +45,7 @@ _FETCH: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`residual` counts rows that still name the person; `clean` also asks every residue check to have found nothing.
-    """
+    """`residual` counts rows that still name the person; `clean` also asks that no residue check found anything."""
 
     rows: int
     residual: int

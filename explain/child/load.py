@@ -30,6 +30,8 @@ TRUSTED_TYPES = frozenset(
         "sklearn._loss.loss.HalfBinomialLoss",
         "sklearn._loss._loss.CyHalfBinomialLoss",
         "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "numpy.dtype",
     }
 )

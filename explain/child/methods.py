@@ -20,6 +20,9 @@ MOST_PERMUTATIONS = 10
 LOG_ODDS_MODELS = ("LogisticRegression", "LogisticRegressionCV")
 PROBABILITY_TREES = ("RandomForestClassifier", "ExtraTreesClassifier", "DecisionTreeClassifier", "ExtraTreeClassifier")
 MARGIN_TREES = ("GradientBoostingClassifier", "HistGradientBoostingClassifier")
+# These compare single-precision values with their thresholds. Given doubles, shap sends a row that sits on a threshold
+# the other way, and the values no longer add up to the model's output.
+SINGLE_PRECISION = (*PROBABILITY_TREES, "GradientBoostingClassifier")
 
 GROUPED_TREES = (
     "Values of columns derived from one input (for example one-hot columns) are added up. For a tree model this sum is "
@@ -99,6 +102,8 @@ def last_step(question: Question) -> LastStep | None:
     else:
         transformed, final = dense(both), estimator.steps[-1][1] if _is_pipeline(estimator) else estimator
         source = np.arange(transformed.shape[1])
+    if type(final).__name__ in SINGLE_PRECISION:
+        transformed = transformed.astype(np.float32).astype(np.float64)
     used = source[source >= 0]
     return LastStep(
         estimator=final,
@@ -286,7 +291,7 @@ def by_permutation(question: Question) -> Attribution:
         mean_output=float(np.mean(output(coded.background))),
         interventional=True,
         notes=[
-            f"{rows} of {len(coded.rows)} rows explained, {permutations} permutations each: {MODEL_ROWS_LIMIT} predictions allowed."
+            f"{rows} of {len(coded.rows)} rows, {permutations} permutations each: limit {MODEL_ROWS_LIMIT} predictions."
         ],
         model_rows=spent,
     )

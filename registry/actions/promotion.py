@@ -1,7 +1,6 @@
 """Promotion: open a request, decide on it, apply it, withdraw it. One function, one transaction, one entry each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from access import grants as role_grants
@@ -26,26 +25,6 @@ from registry.states import (
 )
 
 
-@dataclass(frozen=True)
-class Current:
-    """What a request is about, as it stands now."""
-
-    record: rules.Record
-    sections: dict[str, str]
-    subject_digest: str
-
-
-def current(request: PromotionRequest) -> Current:
-    """Fetch and digest what a reviewer would judge at this moment."""
-    record = rules.record_of(request.version, request.target_stage)
-    found = rules.sections(record, request.policy_digest, _target(request.target_stage, request.alias))
-    return Current(record, found, digests.of_json(found))
-
-
-def _target(stage: str, alias: str) -> dict[str, str]:
-    return {"stage": stage, "alias": alias}
-
-
 def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justification: str) -> PromotionRequest:
     """Ask that ``version`` reach ``target_stage``.
 
@@ -57,7 +36,9 @@ def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justifi
         stage = _protected(target_stage)
         text = _text(justification, "justification", rules.MOST_JUSTIFICATION)
         if not text:
-            raise Invalid("Say why this version should be promoted: the justification is empty.", code="no_justification")
+            raise Invalid(
+                "Say why this version should be promoted: the justification is empty.", code="no_justification"
+            )
         _check_can_open(by, version, stage)
         policy = rules.POLICIES[stage]
         opened_at = now()
@@ -73,7 +54,7 @@ def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justifi
             opened_at=opened_at,
             expires_at=opened_at + rules.days(policy, "request_days"),
         )
-        seen = current(request)
+        seen = rules.current(request)
         request.sections, request.subject_digest = seen.sections, seen.subject_digest
         request.save(force_insert=True)
         entry.record(
@@ -90,7 +71,9 @@ def _protected(target_stage: str) -> Stage:
         if target_stage.lower() == stage.value.lower():
             return stage
     names = ", ".join(stage.value for stage in rules.POLICIES)
-    raise Invalid(f"Promotions lead to a protected stage: {names}. {target_stage[:40]!r} is none.", code="unknown_stage")
+    raise Invalid(
+        f"Promotions lead to a protected stage: {names}. {target_stage[:40]!r} is none.", code="unknown_stage"
+    )
 
 
 def _text(value: str, name: str, most: int) -> str:
@@ -141,7 +124,7 @@ def _move(request: PromotionRequest, act: RequestAct) -> None:
     state = TRANSITIONS.get((RequestState(request.state), act))
     if state is None:
         raise Conflict(
-            f"This request is {request.state.replace('_', ' ').lower()}; it can not be moved by {act.value.replace('_', ' ')}.",
+            f"This request is {rules.words(request)}; {act.value.replace('_', ' ')} is not possible now.",
             code="wrong_state",
             details={"state": request.state},
         )
@@ -159,7 +142,7 @@ def decide(
         request = entry.locked
         before = request.state
         text = _text(comment, "comment", rules.MOST_COMMENT)
-        seen = current(request)
+        seen = rules.current(request)
         _reopen_if_moved(request, seen)
         _check_can_decide(request, seen, kind, subject_digest, text)
         decision = Decision.objects.create(
@@ -182,53 +165,44 @@ def decide(
         return decision
 
 
-def _reopen_if_moved(request: PromotionRequest, seen: Current) -> None:
+def _reopen_if_moved(request: PromotionRequest, seen: rules.Current) -> None:
     """An approval holds for exactly what was judged: once that moved, the request is open again."""
-    if request.state == RequestState.APPROVED and request.subject_digest != seen.subject_digest:
+    if request.state == RequestState.APPROVED and rules.has_moved(request, seen):
         _move(request, RequestAct.GO_STALE)
         request.approved_at = None
 
 
 def _check_can_decide(
-    request: PromotionRequest, seen: Current, kind: DecisionKind, subject_digest: str, comment: str
+    request: PromotionRequest, seen: rules.Current, kind: DecisionKind, subject_digest: str, comment: str
 ) -> None:
-    check_open(request)
+    _refuse(rules.why_not_decidable(request, seen), "wrong_state", request)
     if subject_digest != seen.subject_digest:
         raise stale(request, seen, subject_digest)
     if kind is not DecisionKind.APPROVE and not comment:
         raise Invalid("Say why: only a plain approval may come without a comment.", code="no_comment")
-    lacking = rules.missing(rules.gates(seen.record, request.policy))
-    if kind is DecisionKind.APPROVE and lacking:
-        sentences = " ".join(f"{gate.label}: {gate.reason}" for gate in lacking)
-        raise Conflict(f"This cannot be approved yet. {sentences}", code="evidence_missing")
+    if kind is DecisionKind.APPROVE:
+        _refuse(rules.why_not_approvable(rules.gates(seen.record, request.policy)), "evidence_missing", request)
 
 
-def check_open(request: PromotionRequest) -> None:
-    """Raise Conflict unless the request can be decided on at this moment."""
-    if request.state != RequestState.OPEN:
-        raise Conflict(
-            f"This request is {request.state.replace('_', ' ').lower()}; only an open one can be decided on.",
-            code="wrong_state",
-            details={"state": request.state},
-        )
-    if request.expires_at <= now():
-        raise Conflict("This request has expired; file a new one.", code="expired")
+def _refuse(sentence: str | None, code: str, request: PromotionRequest) -> None:
+    if sentence is not None:
+        raise Conflict(sentence, code=code, details={"state": request.state})
 
 
-def stale(request: PromotionRequest, seen: Current, sent: str) -> Stale:
+def stale(request: PromotionRequest, seen: rules.Current, sent: str) -> Stale:
     """The refusal for a digest that is not the present one; it names what moved since the last recorded state."""
     known = request.decisions.filter(subject_digest=sent).first() if sent else None
     reference: Mapping[str, str] = known.sections if known else request.sections
     moved = [rules.SECTION_WORDS[name] for name in rules.changed(reference, seen.sections)]
     what = ", ".join(moved) or "something"
     return Stale(
-        f"What you judged is not what stands there now: {what} changed. Read the request again and decide on its present"
-        " state.",
+        f"What you judged is not what stands there now: {what} changed. Read the request again and decide on what it"
+        " says now.",
         details={"subject_digest": seen.subject_digest, "changed": rules.changed(reference, seen.sections)},
     )
 
 
-def _count(request: PromotionRequest, seen: Current, kind: DecisionKind) -> None:
+def _count(request: PromotionRequest, seen: rules.Current, kind: DecisionKind) -> None:
     if kind is DecisionKind.REJECT:
         _move(request, RequestAct.REJECT)
         request.closed_at = now()
@@ -246,9 +220,9 @@ def resubmit(*, by: Actor, request: PromotionRequest, comment: str) -> Promotion
     with door.open(by, Action.PROMOTION_REQUEST, on=request) as entry:
         request = entry.locked
         before = request.state
-        _check_own(by, request, "resubmit")
+        _check_own(by, request)
         _move(request, RequestAct.RESUBMIT)
-        seen = current(request)
+        seen = rules.current(request)
         request.sections, request.subject_digest = seen.sections, seen.subject_digest
         request.save(update_fields=["state", "sections", "subject_digest"])
         entry.record(
@@ -264,7 +238,7 @@ def withdraw(*, by: Actor, request: PromotionRequest, comment: str = "") -> Prom
     with door.open(by, Action.PROMOTION_WITHDRAW, on=request) as entry:
         request = entry.locked
         before = request.state
-        _check_own(by, request, "withdraw")
+        _check_own(by, request)
         _move(request, RequestAct.WITHDRAW)
         request.closed_at = now()
         request.save(update_fields=["state", "closed_at"])
@@ -276,9 +250,10 @@ def withdraw(*, by: Actor, request: PromotionRequest, comment: str = "") -> Prom
         return request
 
 
-def _check_own(by: Actor, request: PromotionRequest, verb: str) -> None:
-    if by.account != request.requested_by:
-        raise Denied(f"Only the account that filed this request may {verb} it.", code="not_yours")
+def _check_own(by: Actor, request: PromotionRequest) -> None:
+    sentence = rules.why_not_own(by.account, request)
+    if sentence is not None:
+        raise Denied(sentence, code="not_yours")
 
 
 def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant:
@@ -294,7 +269,7 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
             entry.record(after={"state": request.state, "grant": str(grant.pk), "repeated": True})
             return grant
         RegisteredModel.objects.select_for_update().get(pk=request.model_id)
-        seen = current(request)
+        seen = rules.current(request)
         _check_can_apply(request, seen, subject_digest)
         before, replaced = request.state, seen.record.base
         grant = _issue(request)
@@ -324,23 +299,11 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
         return grant
 
 
-def _check_can_apply(request: PromotionRequest, seen: Current, subject_digest: str) -> None:
-    if request.state not in {RequestState.APPROVED, RequestState.APPLY_FAILED}:
-        raise Conflict(
-            f"This request is {request.state.replace('_', ' ').lower()}; only an approved one can be applied.",
-            code="wrong_state",
-            details={"state": request.state},
-        )
-    if subject_digest != seen.subject_digest or request.subject_digest != seen.subject_digest:
+def _check_can_apply(request: PromotionRequest, seen: rules.Current, subject_digest: str) -> None:
+    approved = request.state in {RequestState.APPROVED, RequestState.APPLY_FAILED}
+    if approved and (subject_digest != seen.subject_digest or rules.has_moved(request, seen)):
         raise stale(request, seen, request.subject_digest)
-    votes = rules.approvals(list(request.decisions.order_by("created_at")), seen.subject_digest)
-    if len(votes) < request.policy["quorum"]["count"]:
-        raise Conflict("The approvals this takes do not hold any more.", code="quorum_lost")
-    if request.approved_at is None or request.approved_at + rules.days(request.policy, "approval_days") <= now():
-        raise Conflict("The approval is too old to be applied; file a new request.", code="approval_expired")
-    lacking = rules.missing(rules.gates(seen.record, request.policy))
-    if lacking:
-        raise Conflict(f"{lacking[0].label}: {lacking[0].reason}", code="evidence_missing")
+    _refuse(rules.why_not_appliable(request, seen), "not_appliable", request)
 
 
 def _issue(request: PromotionRequest) -> Grant:

@@ -58,7 +58,9 @@ class ModelVersion(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=["model", "number"], name="registry_version_number_once"),
-            models.CheckConstraint(condition=Q(stage__in=[stage.value for stage in Stage]), name="registry_version_stage_known"),
+            models.CheckConstraint(
+                condition=Q(stage__in=[stage.value for stage in Stage]), name="registry_version_stage_known"
+            ),
             models.UniqueConstraint(
                 fields=["model"], condition=Q(stage=Stage.PRODUCTION.value), name="registry_version_one_in_production"
             ),

@@ -70,7 +70,7 @@ def test_entries_of_one_object_form_a_chain() -> None:
     "sql",
     [
         "INSERT INTO access_token (id) VALUES ('1')",
-        'UPDATE "registry_modelversion" SET stage = \'Production\'',
+        "UPDATE \"registry_modelversion\" SET stage = 'Production'",
         "  delete from registry_alias",
         "WITH x AS (SELECT 1) UPDATE erasure_request SET state = 'done'",
         "TRUNCATE registry_decision",
@@ -91,15 +91,21 @@ def test_the_guard_lets_reads_and_bookkeeping_through() -> None:
 @pytest.mark.parametrize("statement", ["UPDATE {} SET log = log", "DELETE FROM {}", "TRUNCATE {}"])
 def test_the_runtime_role_cannot_change_the_trail(table: str, statement: str) -> None:
     factories.account()
-    with pytest.raises(Exception, match="permission denied") as caught, transaction.atomic(), connection.cursor() as cursor:
+    with (
+        pytest.raises(Exception, match="permission denied") as caught,
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
         cursor.execute(statement.format(table))
     assert isinstance(caught.value.__cause__, psycopg.errors.InsufficientPrivilege)
 
 
 def test_the_runtime_role_owns_no_table() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_user, count(*) FILTER (WHERE tableowner = current_user) FROM pg_tables"
-                       " WHERE schemaname = 'public' GROUP BY 1")
+        cursor.execute(
+            "SELECT current_user, count(*) FILTER (WHERE tableowner = current_user) FROM pg_tables"
+            " WHERE schemaname = 'public' GROUP BY 1"
+        )
         assert cursor.fetchone() == ("plimsoll_app", 0)
 
 

@@ -15,9 +15,7 @@ from audit.models import Event
 from tests import factories
 
 
-def test_when_the_entry_cannot_be_written_nothing_changes(
-    fresh_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_the_entry_cannot_be_written_nothing_changes(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     user = factories.account()
     before = Event.objects.count()
     monkeypatch.setattr(trail, "writer_mac", lambda leaf: b"too short")

@@ -133,7 +133,9 @@ def test_a_crash_between_sequencing_and_commit_loses_nothing(as_sequencer, key: 
 
 
 def test_an_export_verifies_with_plain_python_and_a_flipped_byte_names_the_entry(
-    as_sequencer, key: SigningKey, tmp_path: Path  # type: ignore[no-untyped-def]
+    as_sequencer,
+    key: SigningKey,
+    tmp_path: Path,  # type: ignore[no-untyped-def]
 ) -> None:
     auditor = factories.actor(Role.AUDITOR)
     with as_sequencer():

@@ -1,9 +1,11 @@
 """The certificate: what it says, what it refuses to say, and that any change is noticed."""
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import jcs
@@ -21,10 +23,13 @@ from erasure.engine.certificate import (
     Uncovered,
     body,
     check_names_nobody,
+    erased_asset,
 )
 from erasure.engine.errors import EngineError
 from erasure.engine.identifiers import IdentifierType
+from erasure.engine.rewrite import rewrite_without
 from erasure.engine.signature import canonical_bytes, sign, verify
+from erasure.engine.verify import verify_absent
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 NOON = datetime(2026, 3, 6, 12, 0, tzinfo=UTC)
@@ -75,6 +80,27 @@ def test_the_body_says_what_was_done() -> None:
     assert said["uncovered"] == [{"asset": "warehouse.customers", "reason": "no subject map"}]
     assert said["assets"][0]["kept_digest"] == "e" * 64
     assert said["log_after"] == {"size": 14, "root": "2" * 64}
+
+
+def test_an_asset_takes_its_figures_from_the_work_itself(tmp_path: Path) -> None:
+    source, target = tmp_path / "f", tmp_path / "g"
+    source.write_bytes(b"id,v\n17,a\n18,b\n")
+    rewritten = rewrite_without(source, target, "id", ["17"], IdentifierType.ROW_ID)
+    verified = verify_absent(target, "id", ["17"], IdentifierType.ROW_ID)
+    asset = erased_asset(
+        asset="f", data_set_before="a" * 64, data_set_after="b" * 64, rewritten=rewritten, verified=verified
+    )
+    said = body(replace(CERTIFICATE, assets=(asset,)))["assets"][0]
+    assert (said["rows_in"], said["erased"], said["rows_out"], said["residual"]) == (2, 1, 1, 0)
+    assert said["file_after"] == hashlib.sha256(b"id,v\n18,b\n").hexdigest()
+    assert said["verified_with"].startswith("duckdb ")
+    assert [check["hits"] for check in said["residue_checks"]] == [0] * len(said["residue_checks"])
+    unclean = verify_absent(source, "id", ["17"], IdentifierType.ROW_ID)
+    wrong = erased_asset(
+        asset="f", data_set_before="a" * 64, data_set_after="b" * 64, rewritten=rewritten, verified=unclean
+    )
+    with pytest.raises(EngineError):
+        body(replace(CERTIFICATE, assets=(wrong,)))
 
 
 def test_the_bytes_are_canonical_by_a_second_implementation() -> None:

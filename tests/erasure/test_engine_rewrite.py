@@ -100,6 +100,15 @@ def test_footer_metadata_that_names_the_person_is_dropped(tmp_path: Path) -> Non
     assert verify_absent(target, "m", [PERSON], EMAIL).clean
 
 
+def test_a_note_on_a_field_that_names_the_person_is_dropped(tmp_path: Path) -> None:
+    source = tmp_path / "f"
+    schema = pa.schema([pa.field("id", pa.string(), metadata={"first": "17", "unit": "number"})])
+    pq.write_table(pa.table({"id": ["17", "18"]}, schema), source)
+    target, done = erase(source, ["17"])
+    assert done.metadata_dropped == 1
+    assert pq.ParquetFile(target).schema_arrow.field("id").metadata == {b"unit": b"number"}
+
+
 def test_pandas_metadata_stays_although_it_holds_numbers(tmp_path: Path) -> None:
     source = tmp_path / "f"
     pd.DataFrame({"id": [str(number) for number in range(17)]}).to_parquet(source)
@@ -107,6 +116,19 @@ def test_pandas_metadata_stays_although_it_holds_numbers(tmp_path: Path) -> None
     assert done.metadata_dropped == 0
     assert b"pandas" in pq.ParquetFile(target).metadata.metadata
     assert pd.read_parquet(target)["id"].tolist() == [str(number) for number in range(16)]
+
+
+def test_german_credit_loses_two_applicants(tmp_path: Path) -> None:
+    source = Path(__file__).parent.parent.parent / "demo" / "data" / "german.parquet"
+    target = tmp_path / "german.parquet"
+    done = rewrite_without(source, target, "row_id", ["17", "999"], ROW_ID)
+    assert done.sha256_source == "cc6c51e43ad06b9fc8c973711a8d2661808415afcac6a897b84fdbf85c21e2a8"
+    assert (done.rows_in, done.erased, done.rows_out) == (1000, 2, 998)
+    assert verify_absent(source, "row_id", ["17", "999"], ROW_ID).residual == 2
+    assert verify_absent(target, "row_id", ["17", "999"], ROW_ID).clean
+    assert compare_kept(source, target, "row_id", ["17", "999"], ROW_ID).agree
+    expected = pd.read_parquet(source).drop(index=[17, 999]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(target), expected)
 
 
 def test_every_row_may_go(tmp_path: Path) -> None:

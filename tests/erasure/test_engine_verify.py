@@ -10,7 +10,7 @@ import pytest
 
 from erasure.engine.errors import EngineError
 from erasure.engine.identifiers import IdentifierType
-from erasure.engine.residue import Needles
+from erasure.engine.needles import Needles
 from erasure.engine.verify import Verified, compare_kept, verify_absent
 
 EMAIL, ROW_ID = IdentifierType.EMAIL, IdentifierType.ROW_ID

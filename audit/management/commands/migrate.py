@@ -1,4 +1,4 @@
-"""``migrate``, and then the rights: a table without its rights would be a table nobody can use or anybody can change."""
+"""``migrate``, and then the rights: without them a new table could be used by nobody, or changed by anybody."""
 
 from typing import Any
 
@@ -14,8 +14,10 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         super().handle(*args, **options)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                           "WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')")
+            cursor.execute(
+                "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')"
+            )
             tables = [row[0] for row in cursor.fetchall()]
             for statement in rights.statements(tables):
                 cursor.execute(statement)

@@ -1,0 +1,85 @@
+# Two commands matter: `make demo` and `make test`. Everything they need is put into .venv the first time.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+
+# Quiet, and with one shell per recipe, so that a sentence is the last thing a person reads when something is missing.
+MAKEFLAGS += --no-print-directory
+.ONESHELL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check bench clean
+
+help:
+	@echo "make demo     start Plimsoll with real demonstration data on http://127.0.0.1:8000 (PORT=… for another port)"
+	@echo "make demo CHECK=1   carry the demonstration through to its end without serving, one line per step"
+	@echo "make run      start Plimsoll without demonstration data"
+	@echo "make test     every check and every test, browser tests included"
+	@echo "make check    lint, format, types, architecture and migrations only"
+	@echo "make bench    ratios against other tools"
+	@echo "make clean    remove caches (not .venv, not your data)"
+
+demo: .venv/runtime
+	@$(BIN)/python -m deploy.run demo $(if $(filter-out 0,$(CHECK)),--check)
+
+run: .venv/runtime
+	@$(BIN)/python -m deploy.run run
+
+check: .venv/development
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python -W error::DeprecationWarning manage.py makemigrations --check --dry-run
+	$(BIN)/python -m tests.checks.templates
+
+test: .venv/development browser check
+	@$(BIN)/python -m pytest $(if $(PYTEST),$(PYTEST),-n 2)
+
+bench: .venv/development
+	@for one in bench/*.py; do case $$one in */_*) ;; *) $(BIN)/python -m "$$(echo $${one%.py} | tr / .)" ;; esac; done
+
+clean:
+	@find . -path ./.venv -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The browser tests drive an installed Chromium; nothing is downloaded for them.
+.PHONY: browser
+browser:
+	@[ -n "$${CHROMIUM:-}" ] && [ -x "$${CHROMIUM}" ] && exit 0
+	for name in chromium chromium-browser google-chrome google-chrome-stable; do
+	  command -v $$name > /dev/null && exit 0
+	done
+	echo "The browser tests need Chromium and none was found. Install it (apt-get install chromium) or set CHROMIUM=/path/to/it." >&2
+	exit 1
+
+# The environment. The files are stamps: a target is made again only when what it was made from has changed.
+# uv does in seconds what pip does in minutes, but it does not read pip's configuration; where that matters, pip it is.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python --requirement $(1) \
+  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(1)
+
+.venv/runtime: requirements.txt .venv/uv
+	@echo "Installing what Plimsoll runs on (once)."
+	$(call install,requirements.txt)
+	touch $@
+
+.venv/development: requirements-dev.txt .venv/uv
+	@echo "Installing what Plimsoll and its tests need (once)."
+	$(call install,requirements-dev.txt)
+	touch $@
+
+.venv/uv:
+	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+	  echo "Plimsoll needs Python 3.11 or later; “$(or $(PYTHON),python3)” is not. Install it, or name it: make PYTHON=/path/to/python3.11" >&2
+	  exit 1
+	fi
+	if ! "$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null; then
+	  echo "This Python cannot make environments (module venv). Install it: apt-get install python3-venv" >&2
+	  exit 1
+	fi
+	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv .venv
+	[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	touch $@

@@ -1,0 +1,1 @@
+"""Measurements that print ratios against peers. Run by `make bench`; never part of the tests."""
