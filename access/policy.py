@@ -149,9 +149,11 @@ def require_read(by: Actor, action: Action, on: Governed | Subject) -> None:
 
 
 def patterns_for(by: Actor, action: Action) -> tuple[str, ...]:
-    """The name patterns on which ``by`` may do ``action``; empty for strangers. Behind every ``visible_to``."""
+    """The name patterns on which ``by`` may do ``action``, behind every ``visible_to``. Strangers are asked to sign in."""
     checked.note()
     rule = POLICY[action]
+    if by.kind != "system" and by.account is None:
+        raise Unauthenticated(f"Sign in to {WORDS[action]}.")
     if by.kind == "system" and rule.system:
         return ("*",)
     return tuple({grant.pattern for grant in grants.held_by(by) if grant.role in rule.roles})

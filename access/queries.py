@@ -28,7 +28,9 @@ def user_by_name(username: str) -> User:
 def tokens_of(by: Actor) -> QuerySet[Token]:
     """The asker's own tokens, newest first."""
     checked.note()
-    return Token.objects.filter(user__id=by.account).order_by("-created_at")
+    if by.account is None:
+        return Token.objects.none()
+    return Token.objects.filter(user_id=by.account).order_by("-created_at")
 
 
 def display_names(accounts: set[str]) -> dict[str, str]:

@@ -96,8 +96,8 @@ def granian(port: int) -> list[str]:
 
 def waitress(port: int) -> list[str]:
     threads = str(WORKERS * THREADS)
-    return ["-m", "waitress", f"--listen=127.0.0.1:{port}", f"--threads={threads}", "--max-request-body-size=4294967296",
-            "application:application"]  # fmt: skip
+    limits = [f"--threads={threads}", f"--max-request-body-size={1 << 32}"]
+    return ["-m", "waitress", f"--listen=127.0.0.1:{port}", *limits, "application:application"]
 
 
 def cheroot(port: int) -> list[str]:

@@ -24,6 +24,7 @@ from explain.watch import NotStartedError, Outcome, watch
 CHILD_PACKAGE = Path(__file__).parent / "child"
 BOOT_FILE = Path(boot.__file__)
 SENTENCE_LENGTH = 500
+MESSAGE_LENGTH = 200
 
 SYSTEM_PATHS = (
     *("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"),
@@ -224,7 +225,7 @@ def _judge(outcome: Outcome, limits: Limits, answer: Path) -> None:
     if outcome.exit_code == boot.EXIT_REFUSED:
         raise SandboxError("refused", _own_sentence(answer), outcome.last_lines)
     code = BY_EXIT_CODE.get(outcome.exit_code) or _guess(outcome, limits)
-    raise _error(code, limits, outcome.last_lines, how=_how(outcome.exit_code))
+    raise _error(code, limits, outcome.last_lines, how=_how(outcome))
 
 
 def _guess(outcome: Outcome, limits: Limits) -> str:
@@ -235,11 +236,17 @@ def _guess(outcome: Outcome, limits: Limits) -> str:
     return "memory" if any(text in outcome.last_lines for text in ALLOCATION_FAILED) else "crashed"
 
 
-def _how(exit_code: int) -> str:
-    number = exit_code - 128
+def _how(outcome: Outcome) -> str:
+    number = outcome.exit_code - 128
     if number in set(signal.Signals):
         return f"signal {signal.Signals(number).name}"
-    return "an error in its own code" if exit_code == boot.EXIT_FAILED else f"exit code {exit_code}"
+    # A traceback ends with the error itself. It is the model's text: short, printable, and escaped wherever it is shown.
+    said = (
+        [line for line in outcome.last_lines.splitlines() if line.strip()]
+        if outcome.exit_code == boot.EXIT_FAILED
+        else []
+    )
+    return said[-1][:MESSAGE_LENGTH] if said else f"exit code {outcome.exit_code}"
 
 
 def _own_sentence(answer: Path) -> str:

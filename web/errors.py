@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
 from django.core.exceptions import (
     BadRequest,
@@ -13,9 +14,17 @@ from django.core.exceptions import (
     SuspiciousOperation,
     TooManyFieldsSent,
 )
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    UnreadablePostError,
+)
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
+from django.urls import reverse
 
 from audit import errors
 
@@ -119,11 +128,17 @@ def body_of(error: errors.DomainError, request: HttpRequest) -> dict[str, object
 
 
 def _page(request: HttpRequest, error: errors.DomainError, face: Face) -> HttpResponse:
+    actions: list[dict[str, str]] = []
+    if face.status == HTTPStatus.UNAUTHORIZED:
+        sign_in = f"{reverse('sign-in')}?{urlencode({'next': request.get_full_path()})}"
+        if request.method in {"GET", "HEAD"}:
+            return HttpResponseRedirect(sign_in)
+        actions.append({"label": "Sign in", "url": reverse("sign-in"), "kind": "primary"})
     context = {
-        "error": error,
-        "face": face,
-        "status": int(face.status),
+        "sentence": error.sentence,
+        "code": error.code,
         "request_id": getattr(request, "request_id", ""),
+        "actions": actions,
     }
     return render(request, f"errors/{int(face.status)}.html", context, status=face.status)
 

@@ -50,6 +50,8 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has
 class SteadyBody(body.Body):  # type: ignore[misc]  # gunicorn has no types
     """The body of a request. gunicorn puts it together from pieces of 1 KB, which makes a large upload slow."""
 
+    buf: io.BytesIO
+
     def read(self, size: int | None = None) -> bytes:
         """Up to `size` bytes; fewer only at the end."""
         wanted = self.getsize(size)

@@ -89,8 +89,8 @@ def clean_metadata(
     arrow = pairs.pop(_ARROW_SCHEMA, None)
     kept, dropped = _clean_pairs(pairs, wanted, needles)
     if arrow is not None:
-        cleaned = _clean_arrow_schema(arrow, wanted, needles)
-        dropped += cleaned is None
+        cleaned, gone = _clean_arrow_schema(arrow, wanted, needles)
+        dropped += gone
         kept |= {} if cleaned is None else {_ARROW_SCHEMA: cleaned}
     return kept, dropped
 
@@ -107,24 +107,28 @@ def _clean_pairs(
     return kept, len(given) - len(kept)
 
 
-def _clean_arrow_schema(stored: bytes, wanted: frozenset[str], needles: Needles) -> bytes | None:
-    """The stored schema, byte for byte when it is clean, written anew when a note was left out, None when that is not
-    enough.
+def _clean_arrow_schema(stored: bytes, wanted: frozenset[str], needles: Needles) -> tuple[bytes | None, int]:
+    """The stored schema and how many notes on fields were left out of it.
+
+    It stays byte for byte when it is clean, is written anew without what was not, and is None when that is not enough.
+    Copies of the file's own pairs are not counted a second time.
     """
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored, validate=True)))
     except (binascii.Error, pa.ArrowException, OSError):
-        return None
-    notes, dropped = _clean_pairs(schema.metadata, wanted, needles)
-    fields = []
+        return None, 1
+    notes, copies = _clean_pairs(schema.metadata, wanted, needles)
+    fields, dropped = [], 0
     for field in schema:
         own, gone = _clean_pairs(field.metadata, wanted, needles)
         fields.append(field.with_metadata(own or None) if gone else field)
         dropped += gone
-    if dropped:
+    if copies or dropped:
         schema = pa.schema(fields, notes or None)
         stored = base64.b64encode(schema.serialize().to_pybytes())
-    return None if needles.hits(schema.serialize().to_pybytes()) else stored
+    if needles.hits(schema.serialize().to_pybytes()):
+        return None, dropped + 1
+    return stored, dropped
 
 
 def _names_someone(key: bytes, content: bytes, wanted: frozenset[str], needles: Needles) -> bool:

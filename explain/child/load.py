@@ -57,6 +57,12 @@ class Model:
         kind = type(self.estimator)
         return f"{kind.__module__}.{kind.__qualname__}"
 
+    @property
+    def trained_on(self) -> list[str] | None:
+        """Column names the library recorded when the model was trained on a data frame."""
+        names = getattr(self.estimator, "feature_names_in_", None)
+        return None if names is None else [str(name) for name in names]
+
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
         """Shape (rows,): the model's own decision for each row."""
         return np.asarray(self.estimator.predict(rows))
@@ -92,6 +98,11 @@ class BoosterModel(Model):
     @property
     def model_class(self) -> str:
         return "xgboost.Booster"
+
+    @property
+    def trained_on(self) -> list[str] | None:
+        names = self.estimator.feature_names
+        return None if names is None else [str(name) for name in names]
 
     def matrix(self, rows: pd.DataFrame) -> Any:
         import xgboost  # noqa: PLC0415 — two seconds that other flavours need not wait
@@ -156,9 +167,14 @@ def _signature_inputs(signature: Any) -> list[str] | None:
     return [str(name) for name in names] if names and all(names) else None
 
 
-def columns_for(description: Description, *, available: Sequence[str], otherwise: Sequence[str]) -> list[str]:
-    """The model's input columns, by its signature if it has one. Refuses when the data lacks one of them."""
-    wanted = description.inputs or list(otherwise)
+def columns_for(
+    description: Description, model: Model, *, available: Sequence[str], otherwise: Sequence[str]
+) -> list[str]:
+    """The model's input columns: by its signature, else as it remembers them from training, else `otherwise`.
+
+    Refuses when the data lacks one of them.
+    """
+    wanted = description.inputs or model.trained_on or list(otherwise)
     missing = [name for name in wanted if name not in available]
     if missing:
         raise RefusalError(f"The data lacks columns the model needs: {', '.join(missing)}.")

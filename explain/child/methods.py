@@ -2,7 +2,7 @@
 Attribution.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,6 @@ MOST_PERMUTATIONS = 10
 LOG_ODDS_MODELS = ("LogisticRegression", "LogisticRegressionCV")
 PROBABILITY_TREES = ("RandomForestClassifier", "ExtraTreesClassifier", "DecisionTreeClassifier", "ExtraTreeClassifier")
 MARGIN_TREES = ("GradientBoostingClassifier", "HistGradientBoostingClassifier")
-# These compare single-precision values with their thresholds. Given doubles, shap sends a row that sits on a threshold
-# the other way, and the values no longer add up to the model's output.
 SINGLE_PRECISION = (*PROBABILITY_TREES, "GradientBoostingClassifier")
 
 GROUPED_TREES = (
@@ -50,6 +48,7 @@ class LastStep:
     rows: np.ndarray  # (n, transformed columns)
     background: np.ndarray
     source: np.ndarray  # (transformed columns,) index of the caller's column
+    as_given: Any  # rows, then background, as the transformers give them (array, sparse or frame)
     derived: bool  # some input became several columns
 
     def by_caller(self, values: np.ndarray, count: int) -> np.ndarray:
@@ -75,6 +74,8 @@ def _method_for(final: Any, model: Model) -> Callable[[Question, LastStep], Attr
         return None
     if "LinearClassifierMixin" in lineage:
         return by_coefficients
+    if "XGBModel" in lineage:
+        return by_boosted_step
     if type(final).__name__ in (*PROBABILITY_TREES, *MARGIN_TREES) and not _splits_on_categories(final):
         return by_trees
     return None
@@ -98,17 +99,17 @@ def last_step(question: Question) -> LastStep | None:
         source = sources(estimator[:-1], both)
         if source is None:
             return None
-        transformed, final = dense(estimator[:-1].transform(both)), estimator.steps[-1][1]
+        as_given, final = estimator[:-1].transform(both), estimator.steps[-1][1]
     else:
-        transformed, final = dense(both), estimator.steps[-1][1] if _is_pipeline(estimator) else estimator
-        source = np.arange(transformed.shape[1])
-    if type(final).__name__ in SINGLE_PRECISION:
-        transformed = transformed.astype(np.float32).astype(np.float64)
+        as_given, final = both, estimator.steps[-1][1] if _is_pipeline(estimator) else estimator
+        source = np.arange(both.shape[1])
+    transformed = dense(as_given)
     used = source[source >= 0]
     return LastStep(
         estimator=final,
         rows=transformed[:count],
         background=transformed[count:],
+        as_given=as_given,
         source=source,
         derived=len(used) != len(set(used.tolist())),
     )
@@ -153,17 +154,52 @@ def _linear_cross_check(step: LastStep, sign: float, values: np.ndarray) -> dict
 # --- trees ---
 
 
+class ExactThresholds:
+    """Feature values and thresholds as whole numbers in the same order, so that no comparison depends on precision.
+
+    shap's interventional code keeps thresholds in single precision and values in double: a value next to a threshold goes
+    the wrong way, and the values no longer add up. A value becomes the number of thresholds of its feature below it.
+    """
+
+    def __init__(self, ensemble: Any, *, single: bool) -> None:
+        self._single = single  # scikit-learn's own trees compare single-precision values
+        split = ensemble.children_left >= 0
+        self._thresholds = {
+            int(feature): np.unique(ensemble.thresholds[split & (ensemble.features == feature)])
+            for feature in np.unique(ensemble.features[split])
+        }
+        coded = np.array(ensemble.thresholds, dtype=np.float64)
+        for feature, known in self._thresholds.items():
+            chosen = split & (ensemble.features == feature)
+            coded[chosen] = np.searchsorted(known, ensemble.thresholds[chosen])
+        self.thresholds = coded
+
+    def code(self, rows: np.ndarray) -> np.ndarray:
+        """Shape as given. x ≤ threshold i of its feature exactly when code(x) ≤ i; missing values stay missing."""
+        values = rows.astype(np.float32).astype(np.float64) if self._single else rows
+        coded = np.zeros_like(values)
+        for feature, known in self._thresholds.items():
+            column = values[:, feature]
+            coded[:, feature] = np.where(np.isnan(column), np.nan, np.searchsorted(known, column, side="left"))
+        return coded
+
+
 def by_trees(question: Question, step: LastStep) -> Attribution:
     """shap's tree code against the whole background (interventional)."""
     import shap  # noqa: PLC0415 — takes seconds; linear and xgboost models never need it here
 
+    exact = ExactThresholds(
+        shap.TreeExplainer(step.estimator).model, single=type(step.estimator).__name__ in SINGLE_PRECISION
+    )
+    rows, background = exact.code(step.rows), exact.code(step.background)
     # Without a masker of its own size, shap cuts the background to 100 rows and says nothing.
-    whole = shap.maskers.Independent(step.background, max_samples=len(step.background))
+    whole = shap.maskers.Independent(background, max_samples=len(background))
     explainer = shap.TreeExplainer(step.estimator, whole, feature_perturbation="interventional", model_output="raw")
-    if explainer.data.shape[0] != len(step.background):
+    if explainer.data.shape[0] != len(background):
         raise RefusalError("The explaining library did not use the whole background.")
-    values = np.asarray(explainer.shap_values(step.rows, check_additivity=False), dtype=np.float64)
-    base = np.asarray(explainer.expected_value, dtype=np.float64).reshape(-1)
+    explainer.model.thresholds = exact.thresholds
+    values = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
+    base = np.asarray(explainer.model.predict(background), dtype=np.float64).reshape(len(background), -1).mean(axis=0)
     which = question.model.class_index(question.favourable)
     sign = 1.0
     if values.ndim == 3:
@@ -190,28 +226,71 @@ def _tree_output(estimator: Any, as_probability: bool, which: int, sign: float) 
     return lambda rows: sign * np.asarray(estimator.decision_function(rows))
 
 
+# --- xgboost ---
+
+
 def by_booster(question: Question) -> Attribution:
-    """xgboost's own contributions. They follow the trees' paths: the base is a training mean, not the background's."""
+    """A model that is a booster: its columns are the caller's."""
     model = question.model
     assert isinstance(model, BoosterModel)  # noqa: S101 — by `attribute`; tells the type checker
-    which, two_classes = model.class_index(question.favourable), len(model.classes or []) == 2
-    matrix = model.matrix(question.rows)
-
-    def one_class(table: np.ndarray) -> np.ndarray:
-        table = np.asarray(table, dtype=np.float64)
-        return (table if which == 1 else -table) if two_classes else table[:, which]
-
-    contributions = one_class(model.estimator.predict(matrix, pred_contribs=True))
-    background = model.estimator.predict(model.matrix(question.background), output_margin=True)
-    return Attribution(
-        method="xgboost-native",
-        output_space="log-odds" if two_classes else "raw",
+    contributions = _one_class(question, model.estimator.predict(model.matrix(question.rows), pred_contribs=True))
+    return _native(
+        question,
         values=contributions[:, :-1],
         base=float(contributions[0, -1]),
-        output=one_class(model.estimator.predict(matrix, output_margin=True)),
-        mean_output=float(np.mean(one_class(background))),
+        margin=lambda rows: model.estimator.predict(model.matrix(rows), output_margin=True),
+        outputs=(question.rows, question.background),
+    )
+
+
+def by_boosted_step(question: Question, step: LastStep) -> Attribution:
+    """The last step of a pipeline is xgboost's scikit-learn wrapper."""
+    import xgboost  # noqa: PLC0415 — already imported by whoever loaded the model
+
+    # As the step sees it: xgboost takes what a sparse matrix leaves out for missing, not for nought.
+    matrix = xgboost.DMatrix(step.as_given[: len(step.rows)], nthread=1)
+    booster = step.estimator.get_booster()
+    contributions = _one_class(question, booster.predict(matrix, pred_contribs=True, validate_features=False))
+    return _native(
+        question,
+        values=step.by_caller(contributions[:, :-1], question.rows.shape[1]),
+        base=float(contributions[0, -1]),
+        margin=lambda rows: step.estimator.predict(rows, output_margin=True),
+        outputs=(step.as_given[: len(step.rows)], step.as_given[len(step.rows) :]),
+        notes=[GROUPED_TREES] if step.derived else [],
+    )
+
+
+def _one_class(question: Question, table: Any) -> np.ndarray:
+    """The favourable class's part: two classes share one margin, more have one each on the second axis."""
+    found, which = np.asarray(table, dtype=np.float64), question.model.class_index(question.favourable)
+    if len(question.model.classes or []) == 2:
+        return found if which == 1 else -found
+    return np.asarray(found[:, which])
+
+
+def _native(
+    question: Question,
+    *,
+    values: np.ndarray,
+    base: float,
+    margin: Callable[[Any], Any],
+    outputs: tuple[Any, Any],
+    notes: Sequence[str] = (),
+) -> Attribution:
+    """xgboost's own contributions. They follow the trees' paths: the base is a training mean, not the background's."""
+    return Attribution(
+        method="xgboost-native",
+        output_space="log-odds" if len(question.model.classes or []) == 2 else "raw",
+        values=values,
+        base=base,
+        output=_one_class(question, margin(outputs[0])),
+        mean_output=float(np.mean(_one_class(question, margin(outputs[1])))),
         interventional=False,
-        notes=["Contributions follow the trees' own paths, so the base value is not the mean over the background."],
+        notes=[
+            *notes,
+            "Contributions follow the trees' own paths, so the base value is not the mean over the background.",
+        ],
     )
 
 
@@ -291,7 +370,8 @@ def by_permutation(question: Question) -> Attribution:
         mean_output=float(np.mean(output(coded.background))),
         interventional=True,
         notes=[
-            f"{rows} of {len(coded.rows)} rows, {permutations} permutations each: limit {MODEL_ROWS_LIMIT} predictions."
+            f"Rows explained: {rows} of {len(coded.rows)}. Permutations a row: {permutations}. "
+            f"Predictions allowed: {MODEL_ROWS_LIMIT}."
         ],
         model_rows=spent,
     )

@@ -23,8 +23,8 @@ def write_predictions(request: dict[str, Any], inputs: Path, answer: Path) -> No
     description = describe(inputs / "model")
     rows = pq.ParquetFile(inputs / "rows.parquet")
     available = list(rows.schema_arrow.names)
-    columns = columns_for(description, available=available, otherwise=request["otherwise"])
     model = load_model(inputs / "model", description)
+    columns = columns_for(description, model, available=available, otherwise=request["otherwise"])
     favourable: Scalar = request["favourable"]
     text = request["label_type"] == "string"
     facts = {

@@ -20,8 +20,8 @@ def write_explanation(request: dict[str, Any], inputs: Path, answer: Path) -> No
     description = describe(inputs / "model")
     rows = pq.read_table(inputs / "rows.parquet").to_pandas()
     background = pq.read_table(inputs / "background.parquet").to_pandas()
-    columns = columns_for(description, available=list(rows.columns), otherwise=list(rows.columns))
     model = load_model(inputs / "model", description)
+    columns = columns_for(description, model, available=list(rows.columns), otherwise=list(rows.columns))
     question = Question(
         model=model,
         favourable=request["favourable"],

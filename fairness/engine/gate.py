@@ -25,7 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "no_negatives": "A group has no row with an unfavourable label, so its false positive rate does not exist.",
     "small_group": "A group has fewer rows than the minimum this report asks for.",
     "zero_reference_rate": "Nobody in the privileged group was selected, so nothing can be divided by its rate.",
-    "undefined": "The value is not defined on these counts, or not in enough bootstrap replicates.",
+    "undefined": "The value is not defined on these counts.",
     "straddles": "The interval reaches over an edge of the band: the data allow both answers. More rows narrow it.",
 }
 

@@ -26,10 +26,9 @@ from fairness.engine.oracle import Answer
 from fairness.engine.spec import FairnessSpec
 
 #: Below this many hits or misses in any rate a metric uses, resampling understates the doubt (a zero stays zero in
-#: every replicate) and the closed form gives the interval instead.
+#: every replicate) and the closed form gives the interval instead. From five hits on, fewer than exp(−5) = 0.7 % of the
+#: replicates are undefined, which a percentile interval bears; the report says how many there were.
 SMALL_COUNT: Final = 5
-#: The largest share of undefined replicates that still leaves an interval.
-UNDEFINED_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,6 @@ def _measured(
 ) -> Measured:
     recipe = _RECIPES[metric]
     pairs = list(zip(recipe.pairs(sides[0]), recipe.pairs(sides[1]), strict=True))
-    undefined = bootstrap.undefined.get(metric, 0)
     exists = math.isfinite(value)
     interval, method, closed_form = None, None, None
     if exists:
@@ -187,9 +185,9 @@ def _measured(
         method=method,
         n=sum(recipe.rows(side) for side in sides),
         smallest_n=min(fraction.n for pair in pairs for fraction in pair),
-        undefined_replicates=undefined,
+        undefined_replicates=bootstrap.undefined.get(metric, 0),
         closed_form=closed_form,
-        limitation=_limitation(metric, exists, sides, pairs, spec, undefined if method == "bootstrap" else 0),
+        limitation=_limitation(metric, exists, sides, pairs, spec),
     )
 
 
@@ -199,7 +197,6 @@ def _limitation(
     sides: tuple[GroupCounts, GroupCounts],
     pairs: list[Pair],
     spec: FairnessSpec,
-    undefined: int,
 ) -> str | None:
     """The reason code that forbids a verdict, None if there is none. The order is from the plainest to the subtlest."""
     fractions = [fraction for pair in pairs for fraction in pair]
@@ -212,6 +209,4 @@ def _limitation(
         return "zero_reference_rate"
     if min(fraction.n for fraction in fractions) < spec.minimum_group_size:
         return "small_group"
-    if not exists or undefined > UNDEFINED_SHARE * spec.replicates:
-        return "undefined"
-    return None
+    return None if exists else "undefined"

@@ -64,6 +64,14 @@ def test_published_bad_verifier_key(vkey: str) -> None:
         note.Verifier.parse(vkey)
 
 
+def test_a_verifier_key_with_a_wrong_key_id_is_refused() -> None:
+    vkey = load("tessera-testdata-log.json")["vkey"]
+    with pytest.raises(note.NoteError):
+        note.Verifier.parse(vkey.replace("33d7b496", "33d7b497"))
+    with pytest.raises(note.NoteError):
+        note.Verifier.parse(vkey.replace("33d7b496", "33D7B496"))
+
+
 def test_the_tessera_log_is_reproduced_byte_for_byte() -> None:
     log = load("tessera-testdata-log.json")
     key = note.SigningKey.parse(log["test_signing_key"])

@@ -93,8 +93,9 @@ def test_footer_metadata_that_names_the_person_is_dropped(tmp_path: Path) -> Non
     assert set(pq.ParquetFile(target).schema_arrow.metadata) == {b"who", b"version", b"owner"}
     assert b"case of 17" not in base64.b64decode(pq.ParquetFile(target).metadata.metadata[b"ARROW:schema"])
     assert set(pq.ParquetFile(target).metadata.metadata) == {b"who", b"version", b"owner", b"ARROW:schema"}
+    # The note of the file and the one on the field.
     target, done = erase(source, [PERSON], EMAIL, "m")
-    assert done.metadata_dropped == 1
+    assert done.metadata_dropped == 2
     assert b"who" not in pq.ParquetFile(target).metadata.metadata
     assert PERSON.encode() not in base64.b64decode(pq.ParquetFile(target).metadata.metadata[b"ARROW:schema"])
     assert verify_absent(target, "m", [PERSON], EMAIL).clean

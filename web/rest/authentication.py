@@ -27,6 +27,6 @@ class ActorAuthentication(BaseAuthentication):
 
         check = CSRFCheck(unused)
         check.process_request(request._request)
-        reason = check.process_view(request._request, None, (), {})
+        reason = check.process_view(request._request, unused, (), {})
         if reason:
             raise Denied("Requests with a session cookie need the CSRF token in X-CSRFToken.", code="csrf")

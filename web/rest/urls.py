@@ -1,5 +1,35 @@
-"""The addresses of the rest surface."""
+"""The addresses of the REST surface, under ``/api/v1/``."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+from drf_spectacular.views import SpectacularAPIView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from web.rest import models, people, promotions, trail
+from web.routes import OPEN, route
+
+app_name = "rest"
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("schema/", route(OPEN)(SpectacularAPIView.as_view()), name="schema"),
+    path("me/", people.Me.as_view(), name="me"),
+    path("people/", people.People.as_view(), name="people"),
+    path("people/<str:username>/roles/", people.Roles.as_view(), name="roles"),
+    path("tokens/", people.Tokens.as_view(), name="tokens"),
+    path("models/", models.Models.as_view(), name="models"),
+    path("models/<str:name>/versions/", models.Versions.as_view(), name="versions"),
+    path("models/<str:name>/versions/<str:number>/", models.Version.as_view(), name="version"),
+    path(
+        "models/<str:name>/versions/<str:number>/promotion-requests/",
+        promotions.Requests.as_view(),
+        name="file-promotion",
+    ),
+    path("evidence/<str:evidence_id>/", models.OneEvidence.as_view(), name="evidence"),
+    path("promotion-requests/", promotions.Inbox.as_view(), name="promotions"),
+    path("promotion-requests/<str:request_id>/", promotions.One.as_view(), name="promotion"),
+    path("promotion-requests/<str:request_id>/decisions/", promotions.Decide.as_view(), name="decide"),
+    path("promotion-requests/<str:request_id>/apply/", promotions.Apply.as_view(), name="apply"),
+    path("promotion-requests/<str:request_id>/withdraw/", promotions.Withdraw.as_view(), name="withdraw"),
+    path("promotion-requests/<str:request_id>/resubmit/", promotions.Resubmit.as_view(), name="resubmit"),
+    path("trail/", trail.Search.as_view(), name="trail"),
+    path("trail/state/", trail.State.as_view(), name="trail-state"),
+    path("trail/export/", trail.Export.as_view(), name="trail-export"),
+    path("trail/<str:entry_id>/", trail.One.as_view(), name="trail-entry"),
+]
