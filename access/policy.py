@@ -149,7 +149,7 @@ def require_read(by: Actor, action: Action, on: Governed | Subject) -> None:
 
 
 def patterns_for(by: Actor, action: Action) -> tuple[str, ...]:
-    """The name patterns on which ``by`` may do ``action``, behind every ``visible_to``. Strangers are asked to sign in."""
+    """The name patterns on which ``by`` may do ``action``: behind every ``visible_to``. Strangers must sign in."""
     checked.note()
     rule = POLICY[action]
     if by.kind != "system" and by.account is None:

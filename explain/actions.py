@@ -26,7 +26,7 @@ _Row = TypeVar("_Row")
 
 
 def predict(job: Job, *, by: Actor = SYSTEM) -> Evidence:
-    """Predict every row of the evaluation data; the decisions go to a file of their own, their digest into the result."""
+    """Predict every row of the evaluation data: the decisions go to a file, its digest into the result."""
     key = uuid7()
     path = f"{storage.EVIDENCE}/{key}.arrow"
     try:

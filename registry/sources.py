@@ -24,7 +24,7 @@ _LOGGED_MODEL_ID: Final = re.compile(r"m-[A-Za-z0-9-]{1,62}\Z")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a new version comes from. ``storage_location`` is where its files are; empty for a prompt, which has none."""
+    """Where a new version comes from. ``storage_location`` is where its files are, empty for a prompt."""
 
     source: str
     storage_location: str

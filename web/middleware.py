@@ -8,11 +8,12 @@ import secrets
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from access import authenticate, checked
 from audit.actors import ANONYMOUS, Actor
-from audit.errors import Denied, DomainError, Invalid, NotFound, Unauthenticated
+from audit.errors import Denied, DomainError, Invalid, NotFound, TooLarge, Unauthenticated
 from web import errors, sessions
 from web.routes import is_open
 
@@ -84,9 +85,18 @@ class ActorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         try:
             request.actor = _actor(request)  # type: ignore[attr-defined]
+            _refuse_large_from_strangers(request)
         except DomainError as error:
             return errors.respond(request, error)
         return self.get_response(request)
+
+
+def _refuse_large_from_strangers(request: HttpRequest) -> None:
+    """Nobody we do not know makes us receive a file: reading a form's token reads its files too."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    known = request.actor.account is not None  # type: ignore[attr-defined]
+    if not known and length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise TooLarge("Sign in before sending something this large.")
 
 
 def _actor(request: HttpRequest) -> Actor:

@@ -1,4 +1,4 @@
-"""Carrying out one job: take it, keep hold of it, do it, and write down how it ended. Every Celery task is a call of this.
+"""Carrying out one job: take it, keep hold of it, do it, write down how it ended. Celery's tasks are calls of this.
 
 What a job does is handed in. The rows and their leases are ``registry/jobs.py``.
 """

@@ -57,7 +57,7 @@ def predictions_in_force(version: ModelVersion) -> Evidence | None:
 
 
 def inputs_for(version: ModelVersion, kind: EvidenceKind) -> Inputs | None:
-    """What a report of this kind would be computed from now; None while something is lacking (``lacking`` says what)."""
+    """What a report of this kind would be computed from now; None while something of it is lacking."""
     return _INPUTS[kind](version)
 
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from django.db.models import CharField, Exists, F, Field, Lookup, Model, OuterRef, Q, QuerySet, TextField
+from django.db.models import CharField, Exists, F, Lookup, Model, OuterRef, Q, QuerySet, TextField
 
 from audit.actors import Actor
 from audit.errors import Invalid
@@ -55,10 +55,10 @@ class _Like(Lookup[Any]):
     lookup_name = "like"
     word = "LIKE"
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, left_parameters = self.process_lhs(compiler, connection)
         right, right_parameters = self.process_rhs(compiler, connection)
-        return f"{left} {self.word} {right} ESCAPE ''", [*left_parameters, *right_parameters]
+        return f"{left} {self.word} {right} ESCAPE ''", (*left_parameters, *right_parameters)
 
 
 class _ILike(_Like):
@@ -86,7 +86,7 @@ _NEGATED: Final = frozenset({"!=", "NOT IN"})
 
 
 @dataclass(frozen=True)
-class Page[Row]:
+class Page(Generic[Row]):
     """Some rows in order, and the token with which the next ones are asked for; empty on the last page."""
 
     rows: list[Row]

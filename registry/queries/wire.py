@@ -42,7 +42,8 @@ def versions(rows: Sequence[ModelVersion], *, aliases: bool) -> list[VersionReco
     """The records of some versions (fetched with their models)."""
     keys = [row.pk for row in rows]
     tags: dict[object, Pairs] = {}
-    for version, key, value in VersionTag.objects.filter(version__in=keys).order_by("key").values_list("version", "key", "value"):
+    tagged = VersionTag.objects.filter(version__in=keys).order_by("key")
+    for version, key, value in tagged.values_list("version", "key", "value"):
         tags.setdefault(version, []).append((key, value))
     named: dict[object, list[str]] = {}
     if aliases:
@@ -59,7 +60,8 @@ def models(rows: Sequence[RegisteredModel]) -> list[ModelRecord]:
     """The records of some models."""
     keys = [row.pk for row in rows]
     tags: dict[object, Pairs] = {}
-    for model, key, value in ModelTag.objects.filter(model__in=keys).order_by("key").values_list("model", "key", "value"):
+    tagged = ModelTag.objects.filter(model__in=keys).order_by("key")
+    for model, key, value in tagged.values_list("model", "key", "value"):
         tags.setdefault(model, []).append((key, value))
     named: dict[object, list[tuple[str, int]]] = {}
     pointed = Alias.objects.filter(model__in=keys).order_by("name").values_list("model", "name", "version__number")
@@ -70,7 +72,9 @@ def models(rows: Sequence[RegisteredModel]) -> list[ModelRecord]:
         latest.setdefault(record.row.model_id, []).append(record)
     users = _user_names(row.created_by for row in rows)
     return [
-        ModelRecord(row, tags.get(row.pk, []), named.get(row.pk, []), latest.get(row.pk, []), users.get(row.created_by, ""))
+        ModelRecord(
+            row, tags.get(row.pk, []), named.get(row.pk, []), latest.get(row.pk, []), users.get(row.created_by, "")
+        )
         for row in rows
     ]
 

@@ -38,10 +38,3 @@ class TextField(forms.CharField):
         if max_length is not None:
             # The server says what is too long; cutting a paste silently would lose its end.
             self.widget.attrs.pop("maxlength", None)
-        self.validators = [_nul_in_our_words(validator) for validator in self.validators]
-
-
-def _nul_in_our_words(validator: Any) -> Any:
-    if getattr(validator, "code", "") == "null_characters_not_allowed":
-        validator.message = "This holds a NUL character, which cannot be stored."
-    return validator

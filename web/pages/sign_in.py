@@ -70,7 +70,7 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
             return HttpResponseRedirect(reverse("home"))
     except DomainError as error:
         # A redirect to the form would hide why the link does not work.
-        return render(request, "sign_in/link.html", {"refusal": error.sentence}, status=410)
+        return render(request, "sign_in/link.html", {"refusal": error.sentence}, status=int(face_of(error).status))
     response = render(request, "sign_in/link.html", {"user": link.user, "until": link.expires_at})
     response["Referrer-Policy"] = "no-referrer"
     response["Cache-Control"] = "no-store"

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularAPIView
 
-from web.rest import models, people, promotions, trail
+from web.rest import data_sets, models, people, promotions, trail
 from web.routes import OPEN, route
 
 app_name = "rest"
@@ -21,6 +21,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
         promotions.Requests.as_view(),
         name="file-promotion",
     ),
+    path("models/<str:name>/versions/<str:number>/data-sets/", data_sets.Links.as_view(), name="link-data-set"),
+    path("models/<str:name>/versions/<str:number>/reports/", data_sets.Reports.as_view(), name="reports"),
+    path("data-sets/", data_sets.DataSets.as_view(), name="data-sets"),
+    path("data-sets/<str:name>/<str:number>/", data_sets.One.as_view(), name="data-set"),
     path("evidence/<str:evidence_id>/", models.OneEvidence.as_view(), name="evidence"),
     path("promotion-requests/", promotions.Inbox.as_view(), name="promotions"),
     path("promotion-requests/<str:request_id>/", promotions.One.as_view(), name="promotion"),

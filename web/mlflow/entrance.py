@@ -1,0 +1,77 @@
+"""What every address for MLflow clients shares: who comes in, and how a call is found by method.
+
+A browser's session may read here. It may not write: these addresses take no form token, and MLflow's clients bring a
+credential of their own with each request.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from audit.actors import Actor
+from audit.errors import Denied, NotBuilt
+from audit.events import Action
+from web.mlflow import codec
+from web.mlflow.codec import Field, Values
+from web.routes import OPEN, route
+
+Answer = Callable[[Actor, Values], HttpResponse]
+# URL converters may add text arguments.
+View = Callable[..., HttpResponseBase]
+_SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Who asks. Raises Denied for a write that rests on a browser's session."""
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    if actor.auth == "session" and request.method not in _SAFE:
+        raise Denied(
+            "A browser session may only read here: MLflow's clients write with a token or with HTTP Basic.",
+            code="session_write",
+        )
+    return actor
+
+
+def machine(owner: Action, view: View) -> View:
+    """Mark ``view`` as an address for machines, guarded by ``owner``."""
+    return csrf_exempt(route(owner)(view))
+
+
+class Call:
+    """One call of the wire: what it takes and what answers it."""
+
+    def __init__(self, answer: Answer, *fields: Field) -> None:
+        self.answer = answer
+        self.fields = fields
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        by = actor_of(request)
+        return self.answer(by, codec.read(request, self.fields))
+
+
+def calls(owner: Action, **by_method: Call) -> View:
+    """A view that answers each HTTP method with its call, and any other as if there were nothing here."""
+    table: Mapping[str, Call] = by_method
+
+    def view(request: HttpRequest, **_path: Any) -> HttpResponseBase:
+        call = table.get(request.method or "")
+        return codec.no_such_endpoint(request) if call is None else call(request)
+
+    return machine(owner, view)
+
+
+@csrf_exempt
+@route(OPEN)
+def unknown(request: HttpRequest, **_path: Any) -> HttpResponseBase:
+    """Whatever else lies below the registry's addresses: never passed on to tracking."""
+    return codec.no_such_endpoint(request)
+
+
+@csrf_exempt
+@route(OPEN)
+def unbuilt(request: HttpRequest, **_path: Any) -> HttpResponseBase:
+    """MLflow's webhooks: known, and not built yet."""
+    raise NotBuilt("Webhooks are not built yet.")
