@@ -240,13 +240,11 @@ def _how(outcome: Outcome) -> str:
     number = outcome.exit_code - 128
     if number in set(signal.Signals):
         return f"signal {signal.Signals(number).name}"
-    # A traceback ends with the error itself. It is the model's text: short, printable, and escaped wherever it is shown.
-    said = (
-        [line for line in outcome.last_lines.splitlines() if line.strip()]
-        if outcome.exit_code == boot.EXIT_FAILED
-        else []
-    )
-    return said[-1][:MESSAGE_LENGTH] if said else f"exit code {outcome.exit_code}"
+    said = [line for line in outcome.last_lines.splitlines() if line.strip()]
+    if outcome.exit_code == boot.EXIT_FAILED and said:
+        # A traceback ends with the error itself. It is the model's text: short, printable, escaped wherever it is shown.
+        return said[-1][:MESSAGE_LENGTH]
+    return f"exit code {outcome.exit_code}"
 
 
 def _own_sentence(answer: Path) -> str:

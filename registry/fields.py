@@ -98,7 +98,9 @@ def check_description(text: str | None) -> str | None:
 def check_text(text: str, field: str, most: int) -> str:
     """``text`` when it has at most ``most`` characters and can be stored."""
     if len(text) > most:
-        raise Invalid(f"'{field}' exceeds the maximum length of {most} characters: it has {len(text)}.", code="too_long")
+        raise Invalid(
+            f"'{field}' exceeds the maximum length of {most} characters: it has {len(text)}.", code="too_long"
+        )
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise Invalid(f"'{field}' holds a character that is not text (NUL or half of a pair).", code="bad_text")
     return text

@@ -57,7 +57,7 @@ class _Token:
 
 
 def parse(text: str, attributes: Mapping[str, frozenset[str]]) -> list[Clause]:
-    """The clauses of a filter. ``attributes`` says which operators each attribute takes. Raises Invalid with a sentence."""
+    """The clauses of a filter; ``attributes`` says which operators each attribute takes. Raises Invalid."""
     if len(text) > MOST_FILTER:
         raise Invalid(f"The filter has {len(text)} characters; at most {MOST_FILTER} are read.", code="bad_filter")
     tokens = _tokens(text)
@@ -149,14 +149,17 @@ def _clause(tokens: _Tokens, attributes: Mapping[str, frozenset[str]]) -> Clause
     operator = _operator(tokens)
     if operator not in operators:
         kind = "tag" if tag else f"attribute {key}"
-        raise Invalid(f"Invalid comparator for {kind}: {operator}. Valid ones are {sorted(operators)}.", code="bad_filter")
+        raise Invalid(
+            f"Invalid comparator for {kind}: {operator}. Valid ones are {sorted(operators)}.", code="bad_filter"
+        )
     if operator in _IN:
         return Clause(key, operator, _list(tokens), tag)
     if operators is NUMBER:
         return Clause(key, operator, _number(tokens, key), tag)
     if tokens.peek().kind != "text":
+        got = tokens.peek().text[:60] or "nothing"
         raise Invalid(
-            f"Expected a quoted string value for '{key}' (e.g. 'my-value'). Got value {tokens.peek().text[:60] or 'nothing'}.",
+            f"Expected a quoted string value for '{key}' (e.g. 'my-value'). Got value {got}.",
             code="bad_filter",
         )
     return Clause(key, operator, tokens.take("text").text[1:-1], tag)
@@ -170,7 +173,8 @@ def _identifier(tokens: _Tokens, attributes: Mapping[str, frozenset[str]]) -> tu
         return _attribute(tokens.take("word", "quoted").text.strip("`"), attributes), False
     if first not in {"tag", "tags"}:
         raise Invalid(
-            f"Invalid entity type '{first[:60]}'. Valid entity types are ['attribute', 'tag', 'tags'].", code="bad_filter"
+            f"Invalid entity type '{first[:60]}'. Valid entity types are ['attribute', 'tag', 'tags'].",
+            code="bad_filter",
         )
     parts = [_key_part(tokens)]
     while tokens.mark("."):

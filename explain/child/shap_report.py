@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from .attribution import Attribution
 from .load import columns_for, describe, load_model, versions
-from .methods import Question, attribute
+from .methods import attribute
+from .question import Question
 
 
 def write_explanation(request: dict[str, Any], inputs: Path, answer: Path) -> None:

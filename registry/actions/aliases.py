@@ -1,4 +1,4 @@
-"""Aliases: a name of one's choice that points at one version of a model. Those of a protected stage move by promotion."""
+"""Aliases: names that point at one version of a model each. Those of a protected stage move by promotion."""
 
 from audit import door
 from audit.actors import Actor

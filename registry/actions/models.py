@@ -13,14 +13,25 @@ from audit.errors import Conflict, Denied, Duplicate
 from audit.events import Action
 from registry import fields
 from registry.actions import stages
-from registry.models import Evidence, Job, ModelTag, ModelVersion, PromotionRequest, RegisteredModel, StageChange, VersionDataSet
+from registry.models import (
+    Evidence,
+    Job,
+    ModelTag,
+    ModelVersion,
+    PromotionRequest,
+    RegisteredModel,
+    StageChange,
+    VersionDataSet,
+)
 from registry.states import LIVE, PROTECTED_STAGES, EvidenceKind
 
 _PROTECTED = [stage.value for stage in PROTECTED_STAGES]
 _LIVE = [state.value for state in LIVE]
 
 
-def create(*, by: Actor, name: str, description: str | None = None, tags: Mapping[str, str] | None = None) -> RegisteredModel:
+def create(
+    *, by: Actor, name: str, description: str | None = None, tags: Mapping[str, str] | None = None
+) -> RegisteredModel:
     """Register a name. Raises Invalid for a name, tag or description that does not fit, Duplicate for a name in use."""
     tags = tags or {}
     with door.open(by, Action.MODEL_CREATE, on=fields.subject_of_name(name)) as entry:
@@ -45,9 +56,13 @@ def create(*, by: Actor, name: str, description: str | None = None, tags: Mappin
 def _taken(holder: RegisteredModel, *, is_prompt: bool) -> Duplicate:
     held_by_prompt = fields.is_prompt(dict(holder.tags.values_list("key", "value")))
     if is_prompt and not held_by_prompt:
-        sentence = f"Tried to create a prompt with name '{holder.name}', but the name is already taken by a registered model."
+        sentence = (
+            f"Tried to create a prompt with name '{holder.name}', but the name is already taken by a registered model."
+        )
     elif held_by_prompt and not is_prompt:
-        sentence = f"Tried to create a registered model with name '{holder.name}', but the name is already taken by a prompt."
+        sentence = (
+            f"Tried to create a registered model with name '{holder.name}', but the name is already taken by a prompt."
+        )
     else:
         sentence = f"Registered Model (name={holder.name}) already exists."
     return Duplicate(sentence, code="name_taken")
@@ -132,4 +147,6 @@ def _refuse_recorded(model: RegisteredModel) -> None:
         raise Conflict(f"{model} cannot be deleted: promotion requests were filed for it.", code="has_promotions")
     reports = Evidence.objects.filter(version__model=model).exclude(kind=EvidenceKind.ARTIFACT.value)
     if reports.exists():
-        raise Conflict(f"{model} cannot be deleted: reports on its versions are recorded as evidence.", code="has_evidence")
+        raise Conflict(
+            f"{model} cannot be deleted: reports on its versions are recorded as evidence.", code="has_evidence"
+        )

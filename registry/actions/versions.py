@@ -1,4 +1,4 @@
-"""Model versions: register, describe, move between unprotected stages, delete. One function, one transaction, one entry.
+"""Model versions: register, describe, move between unprotected stages, delete. One transaction and entry for each.
 
 Entering or leaving a protected stage is ``registry/actions/promotion.py``.
 """

@@ -49,7 +49,7 @@ _VERSION_ORDER: Final = ("name", "version_number", "creation_timestamp", "last_u
 _MOMENTS: Final = frozenset({"created_at", "updated_at"})
 
 
-class _Like(Lookup[Any]):
+class _Like(Lookup):  # type: ignore[type-arg] # generic only in the stubs
     """SQL's LIKE with its wildcards, which Django's own lookups escape. A backslash stands for itself."""
 
     lookup_name = "like"
@@ -213,12 +213,13 @@ def _read_token(token: str, order: list[tuple[str, bool]]) -> list[Any]:
 
 
 def _value(column: str, value: object, wrong: Invalid) -> datetime | int | str:
-    if column in _MOMENTS and isinstance(value, str):
-        moment = datetime.fromisoformat(value)
+    if column == "number":
+        if isinstance(value, int) and 0 <= value < 2**31:
+            return value
+    elif isinstance(value, str) and "\x00" not in value:
+        moment = datetime.fromisoformat(value) if column in _MOMENTS else None
+        if moment is None:
+            return value
         if moment.tzinfo is not None:
             return moment
-    elif column == "number" and isinstance(value, int) and 0 <= value < 2**31:
-        return value
-    elif column not in _MOMENTS and column != "number" and isinstance(value, str) and "\x00" not in value:
-        return value
     raise wrong

@@ -19,6 +19,7 @@ def test_the_same_export_gives_the_same_bytes() -> None:
     with zipfile.ZipFile(io.BytesIO(first)) as files:
         names = files.namelist()
         assert files.testzip() is None
+        assert {each.date_time for each in files.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert names == sorted(names)
     assert set(names) == {
         "README.txt", "checkpoint", "disclosures.ndjson", "events.csv", "events.ndjson", "leaf-hashes",

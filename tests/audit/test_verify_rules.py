@@ -64,6 +64,27 @@ def test_any_flipped_bit_of_the_checkpoint_is_refused(tmp_path: Path) -> None:
         assert (code, line[:20]) == (1, "TAMPERED  signature:"), place
 
 
+def test_another_spelling_of_the_same_signature_is_refused(tmp_path: Path) -> None:
+    folder = unpacked(BUNDLES["whole"], tmp_path / "bundle")
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+    def respell(body: bytes) -> bytes:  # 68 bytes leave two unused bits in the last letter
+        assert body.endswith(b"=\n")
+        return body[:-3] + alphabet[alphabet.index(body[-3]) ^ 1 :][:1] + body[-2:]
+
+    edit(folder, "checkpoint", respell)
+    assert last_line(folder)[1].startswith("TAMPERED  signature: the file checkpoint is damaged")
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2, 3, 4, 5], [0, 0, 1, 2, 3, 4]], ids=["swapped", "doubled"])
+def test_chosen_entries_moved_together_with_their_proofs_are_refused(order: list[int], tmp_path: Path) -> None:
+    folder = unpacked(BUNDLES["chosen"], tmp_path / "bundle")
+    for name in ("events.ndjson", "leaf-hashes", "proofs.ndjson"):
+        edit_lines(folder, name, lambda lines: lines.__setitem__(slice(None), [lines[place] for place in order]))
+    code, line = last_line(folder)
+    assert (code, line[:16]) == (1, "TAMPERED  proof:")
+
+
 def test_a_checkpoint_of_another_log_is_refused(tmp_path: Path) -> None:
     other = "plimsoll.example.org/audit/access"
     text = note.Checkpoint(other, SIZE, LOG.tree.root()).text()

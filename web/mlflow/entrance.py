@@ -11,9 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from access import policy
 from audit.actors import Actor
 from audit.errors import Denied, NotBuilt
 from audit.events import Action
+from audit.subjects import INSTALLATION
 from web.mlflow import codec
 from web.mlflow.codec import Field, Values
 from web.routes import OPEN, route
@@ -47,8 +49,7 @@ class Call:
         self.answer = answer
         self.fields = fields
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        by = actor_of(request)
+    def __call__(self, by: Actor, request: HttpRequest) -> HttpResponse:
         return self.answer(by, codec.read(request, self.fields))
 
 
@@ -58,7 +59,14 @@ def calls(owner: Action, **by_method: Call) -> View:
 
     def view(request: HttpRequest, **_path: Any) -> HttpResponseBase:
         call = table.get(request.method or "")
-        return codec.no_such_endpoint(request) if call is None else call(request)
+        if call is None:
+            return codec.no_such_endpoint(request)
+        by = actor_of(request)
+        if by.account is None:
+            policy.require(
+                by, owner, INSTALLATION
+            )  # a stranger learns nothing of what is there, nor of what is missing
+        return call(by, request)
 
     return machine(owner, view)
 

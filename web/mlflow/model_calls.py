@@ -1,12 +1,9 @@
-"""The calls on registered models, their tags and aliases. Each reads its request, calls one action or query, answers."""
+"""The calls on registered models, their tags and aliases: each calls one action or query, and answers."""
 
 from django.http import HttpResponse
 
-from access import policy
 from audit.actors import Actor
 from audit.errors import Invalid
-from audit.events import Action
-from audit.subjects import INSTALLATION
 from registry.actions import aliases, models, tags
 from registry.queries import search, visible, wire
 from web.mlflow import messages
@@ -21,12 +18,6 @@ ALIAS = Field("alias", required=True)
 SEARCH = (Field("filter"), Field("max_results", Kind.INTEGER), Field("order_by", Kind.TEXTS), Field("page_token"))
 
 
-def require_someone(by: Actor) -> None:
-    """Raise for a stranger, before anything is said about what is there."""
-    if by.account is None:
-        policy.require(by, Action.REGISTRY_VIEW, INSTALLATION)
-
-
 def _create(by: Actor, given: Values) -> HttpResponse:
     model = models.create(
         by=by, name=given.text("name"), description=given.optional("description"), tags=given.tags("tags")
@@ -39,24 +30,20 @@ def _shown(by: Actor, name: str) -> HttpResponse:
 
 
 def _get(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     return _shown(by, given.text("name"))
 
 
 def _update(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     model = visible.model(by, given.text("name"))
     return _shown(by, models.update(by=by, model=model, description=given.optional("description")).name)
 
 
 def _rename(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     model = visible.model(by, given.text("name"))
     return _shown(by, models.rename(by=by, model=model, new_name=given.text("new_name")).name)
 
 
 def _delete(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     models.delete(by=by, model=visible.model(by, given.text("name")))
     return answer()
 
@@ -73,7 +60,6 @@ def within(given: Values, default: int, most: int) -> int:
 
 
 def _search(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     page = search.models(
         by,
         filter_text=given.text("filter"),
@@ -89,26 +75,22 @@ def _search(by: Actor, given: Values) -> HttpResponse:
 
 
 def _latest(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     found = wire.latest_versions(by, given.text("name"), given.texts("stages"))
     return answer({"model_versions": [messages.version(record) for record in found]} if found else {})
 
 
 def _set_tag(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     model = visible.model(by, given.text("name"))
     tags.set_model_tag(by=by, model=model, key=given.text("key"), value=given.text("value"))
     return answer()
 
 
 def _delete_tag(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     tags.delete_model_tag(by=by, model=visible.model(by, given.text("name")), key=given.text("key"))
     return answer()
 
 
 def _set_alias(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     model = visible.model(by, given.text("name"))
     version = visible.version(by, model.name, given.text("version"))
     aliases.set_alias(by=by, model=model, alias=given.text("alias"), version=version)
@@ -116,13 +98,11 @@ def _set_alias(by: Actor, given: Values) -> HttpResponse:
 
 
 def _delete_alias(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     aliases.delete_alias(by=by, model=visible.model(by, given.text("name")), alias=given.text("alias"))
     return answer()
 
 
 def _by_alias(by: Actor, given: Values) -> HttpResponse:
-    require_someone(by)
     found = wire.by_alias(by, given.text("name"), given.text("alias"))
     return answer({"model_version": messages.version(found)})
 

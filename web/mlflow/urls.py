@@ -1,5 +1,53 @@
-"""The addresses of the mlflow surface."""
+"""The addresses for MLflow's clients: the registry here, tracking and artifacts passed on, webhooks not built yet."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from audit.events import Action
+from web.mlflow import model_calls, proxy, version_calls
+from web.mlflow.entrance import calls, unbuilt, unknown
+
+_MODELS: list[URLPattern] = [
+    path("create", calls(Action.MODEL_CREATE, POST=model_calls.CREATE)),
+    path("get", calls(Action.REGISTRY_VIEW, GET=model_calls.GET)),
+    path("update", calls(Action.MODEL_UPDATE, PATCH=model_calls.UPDATE)),
+    path("rename", calls(Action.MODEL_RENAME, POST=model_calls.RENAME)),
+    path("delete", calls(Action.MODEL_DELETE, DELETE=model_calls.DELETE)),
+    path("search", calls(Action.REGISTRY_VIEW, GET=model_calls.SEARCH_MODELS)),
+    path("get-latest-versions", calls(Action.REGISTRY_VIEW, POST=model_calls.LATEST, GET=model_calls.LATEST)),
+    path("set-tag", calls(Action.MODEL_TAG, POST=model_calls.SET_TAG)),
+    path("delete-tag", calls(Action.MODEL_TAG, DELETE=model_calls.DELETE_TAG)),
+    path(
+        "alias",
+        calls(
+            Action.ALIAS_SET,
+            POST=model_calls.SET_ALIAS,
+            DELETE=model_calls.DELETE_ALIAS,
+            GET=model_calls.GET_BY_ALIAS,
+        ),
+    ),
+]
+_VERSIONS: list[URLPattern] = [
+    path("create", calls(Action.VERSION_CREATE, POST=version_calls.CREATE)),
+    path("get", calls(Action.REGISTRY_VIEW, GET=version_calls.GET)),
+    path("update", calls(Action.VERSION_UPDATE, PATCH=version_calls.UPDATE)),
+    path("transition-stage", calls(Action.VERSION_STAGE, POST=version_calls.TRANSITION)),
+    path("delete", calls(Action.VERSION_DELETE, DELETE=version_calls.DELETE)),
+    path("search", calls(Action.REGISTRY_VIEW, GET=version_calls.SEARCH_VERSIONS)),
+    path("get-download-uri", calls(Action.REGISTRY_VIEW, GET=version_calls.DOWNLOAD_URI)),
+    path("set-tag", calls(Action.VERSION_TAG, POST=version_calls.SET_TAG)),
+    path("delete-tag", calls(Action.VERSION_TAG, DELETE=version_calls.DELETE_TAG)),
+]
+_REGISTRY: list[URLPattern | URLResolver] = [
+    path("registered-models/", include(_MODELS)),
+    path("model-versions/", include(_VERSIONS)),
+    re_path(r"^webhooks(?:/[^/]+(?:/test)?)?\Z", unbuilt),
+    # Whatever is left of the registry's addresses, in any case of letters: it must not reach tracking's own registry.
+    re_path(r"^(?i:registered-models|model-versions|webhooks)(?:/.*)?\Z", unknown),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/2.0/mlflow/", include(_REGISTRY)),
+    path("ajax-api/2.0/mlflow/", include(_REGISTRY)),
+    # paths.py decides what of this is passed on.
+    re_path(r"^(?:api/[23]\.0|ajax-api)/", proxy.view),
+]

@@ -1,7 +1,7 @@
 """Data sets over REST: register a file and what its columns mean, read, link to a model version, ask for a report."""
 
 import json
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from drf_spectacular.utils import extend_schema, inline_serializer
@@ -100,9 +100,9 @@ class DataSets(View):
     """List data sets; register one from an uploaded Parquet or CSV file."""
 
     owner = Action.REGISTRY_VIEW
-    parser_classes = (MultiPartParser,)
+    parser_classes = (MultiPartParser,)  # type: ignore[assignment] # a file, not JSON
 
-    @extend_schema(responses=DataSetListSerializer)
+    @extend_schema(responses=DataSetListSerializer, operation_id="data_sets_list")
     def get(self, request: Request) -> Response:
         rows = list(visible.data_sets(self.actor).order_by("-created_at")[:_MOST])
         return Response({"data_sets": presented(rows)})
@@ -125,13 +125,16 @@ class DataSets(View):
         checked = AboutSerializer(data=_about(request))
         checked.is_valid(raise_exception=True)
         row = data_sets.register(
-            by=self.actor, content=upload.file, filename=upload.name or "data", **checked.validated_data
+            by=self.actor,
+            content=cast("BinaryIO", upload.file),
+            filename=upload.name or "data",
+            **checked.validated_data,
         )
         return Response(presented([row])[0], status=201)
 
 
 def _about(request: Request) -> dict[str, Any]:
-    text = request.data.get("about", "")
+    text = request.POST.get("about", "")
     try:
         found = json.loads(text)
     except (TypeError, ValueError, RecursionError):

@@ -174,7 +174,7 @@ class Versions(View):
 
     owner = Action.REGISTRY_VIEW
 
-    @extend_schema(responses=VersionListSerializer)
+    @extend_schema(responses=VersionListSerializer, operation_id="versions_list")
     def get(self, request: Request, name: str) -> Response:
         model = visible.model(self.actor, name)
         rows = visible.versions(self.actor).filter(model=model).prefetch_related(*_RELATED).order_by("-number")

@@ -168,7 +168,7 @@ class Inbox(View):
 
     owner = Action.PROMOTION_VIEW
 
-    @extend_schema(responses=InboxSerializer)
+    @extend_schema(responses=InboxSerializer, operation_id="promotion_requests_list")
     def get(self, request: Request) -> Response:
         rows = [
             {

@@ -119,6 +119,7 @@ class Search(View):
     @extend_schema(
         parameters=[OpenApiParameter(name, OpenApiTypes.STR, required=False) for name in _FILTERS],
         responses=PageSerializer,
+        operation_id="trail_search",
     )
     def get(self, request: Request) -> Response:
         policy.require_read(self.actor, Action.TRAIL_VIEW, TRAIL)

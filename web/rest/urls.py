@@ -4,9 +4,11 @@ from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularAPIView
 
 from web.rest import data_sets, models, people, promotions, trail
+from web.rest.schema import ActorScheme
 from web.routes import OPEN, route
 
 app_name = "rest"
+__all__ = ["ActorScheme", "urlpatterns"]  # naming the scheme makes the schema know it
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", route(OPEN)(SpectacularAPIView.as_view()), name="schema"),
     path("me/", people.Me.as_view(), name="me"),
