@@ -7,12 +7,13 @@ the log, and its manifest says so. Only what is signed is exported.
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from audit import bundle, door, merkle, sequencer, trail, vault
+from audit import bundle, door, merkle, sequencer, vault
 from audit.actors import Actor
 from audit.clock import now, rfc3339
 from audit.errors import Unavailable
 from audit.events import Action
 from audit.models import Event, Leaf
+from audit.pseudonyms import actor_ref
 from audit.queries import Filter, matching, state
 from audit.subjects import TRAIL
 
@@ -49,7 +50,7 @@ def export(*, by: Actor, chosen: Filter, out: BinaryIO) -> Exported:
             verifier_keys=head.verifiers,
             disclosures=_disclosures(list(events)),
             query=_described(chosen),
-            exporter=trail.actor_ref(by),
+            exporter=actor_ref(by),
             made_at=rfc3339(now()),
             **_proofs(chosen, head.signed_size, [index for index, _ in places]),
         )

@@ -43,7 +43,7 @@ def signing_key(folder_name: str, name: str) -> SigningKey:
     path = folder() / folder_name / f"{slug}.key"
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary = path.with_suffix(f".{secrets.token_hex(8)}")
         SigningKey.generate(name).save(temporary)
         _link(temporary, path)
     return SigningKey.load(path)

@@ -16,8 +16,8 @@ from django.db import connection
 from audit import canonical, clock, disclosure, keys, vault
 from audit.actors import Actor
 from audit.events import Action, log_of
-from audit.ids import pseudonym, uuid7
-from audit.models import Pseudonym
+from audit.ids import uuid7
+from audit.pseudonyms import actor_ref
 from audit.subjects import Subject
 
 LEAF_VERSION = 1
@@ -44,21 +44,6 @@ class Appended:
 
     id: uuid.UUID
     leaf_hash: bytes
-
-
-def actor_ref(by: Actor) -> str:
-    """The pseudonym of an actor, made on first sight."""
-    if by.account is None:
-        return by.kind
-    known = by.memo.get("ref")
-    if isinstance(known, str):
-        return known
-    row = Pseudonym.objects.filter(account=by.account).first()
-    if row is None:
-        Pseudonym.objects.bulk_create([Pseudonym(ref=pseudonym(), account=by.account)], ignore_conflicts=True)
-        row = Pseudonym.objects.get(account=by.account)
-    by.memo["ref"] = row.ref
-    return row.ref
 
 
 def append(draft: Draft) -> Appended:

@@ -76,7 +76,6 @@ class ChildJob:
     request: Mapping[str, Any]  # JSON values; Any because each task has its own shape
     answer: Path  # created empty by `run`, the only place on the host the child can write
     inputs: Mapping[str, Path] = field(default_factory=dict)  # name → path, seen inside as /job/in/<name>
-    program: Path = CHILD_PACKAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +87,11 @@ class ChildResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Which sandbox program and which interpreter. The defaults are the bundled one and the one running now."""
+    """What a child is made of: sandbox program (None: the bundled one), interpreter, and the package it runs."""
 
     bwrap: Path | None = None
     python: Path = Path(sys.executable)
+    child: Path = CHILD_PACKAGE
 
     def program(self) -> Path:
         if self.bwrap is not None:
@@ -132,11 +132,9 @@ def probe(runtime: Runtime | None = None) -> str | None:
         with tempfile.TemporaryDirectory(prefix="plimsoll-probe-") as scratch:
             run(ChildJob(request={"task": "probe"}, answer=Path(scratch) / "answer"), limits, runtime)
     except SandboxError as error:
-        return (
-            error.sentence
-            if error.code == "unavailable"
-            else _error("unavailable", limits, how=error.sentence).sentence
-        )
+        if error.code == "unavailable":
+            return error.sentence
+        return _error("unavailable", limits, how=error.sentence).sentence
     return None
 
 
@@ -168,7 +166,7 @@ def _command(job: ChildJob, limits: Limits, runtime: Runtime, request: Path) -> 
     command += [*_system_binds(), *SCRATCH.format(scratch_bytes=limits.scratch_bytes).split()]
     # After the scratch directories, because the interpreter may well live below one of those names.
     command += _interpreter_binds(runtime)
-    readable = {"boot.py": BOOT_FILE, "program/child": job.program, "request.json": request}
+    readable = {"boot.py": BOOT_FILE, "program/child": runtime.child, "request.json": request}
     readable |= {f"in/{name}": path.resolve() for name, path in job.inputs.items()}
     for name, path in readable.items():
         command += ["--ro-bind", str(path), f"/job/{name}"]
@@ -242,7 +240,7 @@ def _how(outcome: Outcome) -> str:
         return f"signal {signal.Signals(number).name}"
     said = [line for line in outcome.last_lines.splitlines() if line.strip()]
     if outcome.exit_code == boot.EXIT_FAILED and said:
-        # A traceback ends with the error itself. It is the model's text: short, printable, escaped wherever it is shown.
+        # A traceback ends with the error itself. It is the model's text: short, printable, escaped where it is shown.
         return said[-1][:MESSAGE_LENGTH]
     return f"exit code {outcome.exit_code}"
 

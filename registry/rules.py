@@ -206,17 +206,6 @@ def approvals(decisions: Sequence[Decision], subject_digest: str) -> list[Decisi
     return [row for row in effective(decisions, subject_digest).values() if row.kind == DecisionKind.APPROVE]
 
 
-def involved(request: PromotionRequest) -> dict[str, frozenset[str]]:
-    """Who stands in which relation to a request, from what was recorded: relation → account ids."""
-    version = request.version
-    owners = version.data_links.values_list("data_set__created_by", flat=True)
-    return {
-        "requester": frozenset({request.requested_by}),
-        "version_author": frozenset({version.created_by}),
-        "data_owner": frozenset(owners),
-    }
-
-
 def days(policy: Mapping[str, Any], name: str) -> timedelta:
     """One of a policy's durations."""
     return timedelta(days=int(policy[name]))

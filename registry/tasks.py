@@ -1,7 +1,6 @@
 """Celery tasks of the registry. Ids in, one call; what is to be done stands in the job's row."""
 
 from celery import shared_task
-from django.db import close_old_connections
 
 from registry import jobs
 from registry.actions import artifacts, work
@@ -16,6 +15,5 @@ def pin_artifact(job_id: str) -> None:
 @shared_task(name="registry.tasks.sweep")
 def sweep() -> None:
     """Wake the jobs that nobody works on."""
-    close_old_connections()
-    jobs.sweep()
-    close_old_connections()
+    with work.own_connections():
+        jobs.sweep()

@@ -19,6 +19,7 @@ from socket import socket
 from types import FrameType
 
 from deploy.run import children
+from deploy.run.guard import Guard
 from deploy.run.logs import Log, Mask
 from deploy.run.processes import Process, Step
 from deploy.run.running import Output, Running, describe_end
@@ -83,11 +84,13 @@ class Crew:
         self._stop_asked = False
         self._ending = False
         self._echoed: set[str] = set()
+        self._guard: Guard | None = None
 
     # -- signals
 
     def mind_signals(self) -> None:
         """From here on a signal ends the next `turn` with StopAskedError, once. Further ones change nothing."""
+        self._guard = Guard()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
@@ -116,7 +119,7 @@ class Crew:
             self._echoed.add(step.name)
         self._parts.append(part)
         self._start(part)
-        while (code := part.ended()) is None:
+        while (code := self._ended(part)) is None:
             self.turn(0.5)
         self._part_with(part)
         self._voice.note(f"{step.name} {describe_end(code)}", seconds=round(time.monotonic() - began, 2))
@@ -141,6 +144,10 @@ class Crew:
 
     def _start(self, part: Running) -> None:
         output = part.start()
+        if self._guard is not None and part.popen is not None:
+            # only the database is told to end cleanly when its parent dies; the rest is killed
+            clean = isinstance(part.what, Process) and part.what.orphan_signal != signal.SIGKILL
+            self._guard.started(part.popen.pid, clean=clean)
         self._selector.register(output, selectors.EVENT_READ, part)
 
     def _log(self, name: str) -> Log:
@@ -186,7 +193,7 @@ class Crew:
         return bool(lines)
 
     def _mind(self, part: Running, now: float) -> None:
-        if (code := part.ended()) is not None:
+        if (code := self._ended(part)) is not None:
             self._finish_output(part)
             if not part.note_death():
                 raise PartFailedError(
@@ -195,6 +202,12 @@ class Crew:
             self._voice.say(f"“{part.name}” {describe_end(code)} and is started again.")
         if part.restart_at is not None and now >= part.restart_at:
             self._start(part)
+
+    def _ended(self, part: Running) -> int | None:
+        code = part.ended()
+        if code is not None and self._guard is not None:
+            self._guard.ended(part.last_pid)
+        return code
 
     def _finish_output(self, part: Running) -> None:
         while part.output is not None and self._take(part, part.output):
@@ -222,6 +235,9 @@ class Crew:
             self._part_with(part)
         for log in self._logs.values():
             log.close()
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
 
     def _end(self, parts: list[Running]) -> None:
         ladders = {id(part): list(part.what.stop if isinstance(part.what, Process) else _STEP) for part in parts}
@@ -229,7 +245,7 @@ class Crew:
         for part in parts:
             if part.listening is not None:
                 part.listening.close()  # so that newcomers are refused and not kept waiting
-        while left := [part for part in parts if part.popen is not None and part.ended() is None]:
+        while left := [part for part in parts if part.popen is not None and self._ended(part) is None]:
             for part in left:
                 self._press(part, ladders[id(part)], due)
             self._hear(0.05)

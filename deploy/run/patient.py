@@ -79,7 +79,7 @@ def _look(conn: Any) -> object:
     try:
         seen = conn.sock.recv(LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
-        return _GO  # nothing yet: gunicorn waits for a first byte by itself, with a limit
+        return _WAIT  # nothing yet; gunicorn would hold a thread for up to five seconds to see whether something comes
     except OSError:
         return _GO  # broken: gunicorn knows what to do
     if not seen or _END_OF_HEAD in seen or len(seen) >= LONGEST_HEAD or not _grown(conn, len(seen)):

@@ -70,6 +70,7 @@ class Running:
         self.started_at = 0.0
         self.restart_at: float | None = None
         self.quick_deaths = 0
+        self.last_pid = 0
         self._environ = {**environ, **what.environ}
         self._probe: Probe | None = None
 
@@ -126,6 +127,7 @@ class Running:
         if self.popen is None or (code := self.popen.poll()) is None:
             return None
         children.signal_group(self.popen.pid, signal.SIGKILL)  # whatever it started and left behind
+        self.last_pid = self.popen.pid
         self.popen = None
         return code
 

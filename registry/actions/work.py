@@ -24,15 +24,28 @@ def run(job_id: str, do: Callable[[Job], object]) -> None:
     ``do`` attaches its result and so ends the job. When it raises, the job is tried again, up to three times; then an
     ERROR stands where the report would be.
     """
-    close_old_connections()
-    try:
+    with own_connections():
         job = jobs.claim(job_id)
         if job is None:
             log.info("job is gone, done, or in other hands", extra={"job": job_id})
         else:
             _carry_out(job, do)
-    finally:
+
+
+@contextmanager
+def own_connections() -> Iterator[None]:
+    """A task begins and ends without a database connection that went stale while the worker was idle.
+
+    Within somebody else's transaction (a task that is called directly) the connection is theirs and stays.
+    """
+    theirs = connection.in_atomic_block
+    if not theirs:
         close_old_connections()
+    try:
+        yield
+    finally:
+        if not theirs:
+            close_old_connections()
 
 
 def _carry_out(job: Job, do: Callable[[Job], object]) -> None:

@@ -51,16 +51,22 @@ class PromotionRequest(models.Model):
         return f"{self.version} to {self.target_stage}"
 
     def subject(self) -> Subject:
-        # Who is entangled is computed from recorded history, above this layer's models.
-        from registry.rules import involved  # noqa: PLC0415 - a thin method over a rule
-
         return Subject(
             type="promotion_request",
             id=str(self.pk),
             scope=self.model.name,
             label=str(self),
-            involved=involved(self),
+            involved=self.involved(),
         )
+
+    def involved(self) -> dict[str, frozenset[str]]:
+        """Who stands in which relation to the request, from what was recorded: relation → account ids."""
+        owners = self.version.data_links.values_list("data_set__created_by", flat=True)
+        return {
+            "requester": frozenset({self.requested_by}),
+            "version_author": frozenset({self.version.created_by}),
+            "data_owner": frozenset(owners),
+        }
 
 
 class Decision(models.Model):

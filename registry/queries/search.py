@@ -49,7 +49,7 @@ _VERSION_ORDER: Final = ("name", "version_number", "creation_timestamp", "last_u
 _MOMENTS: Final = frozenset({"created_at", "updated_at"})
 
 
-class _Like(Lookup):  # type: ignore[type-arg] # generic only in the stubs
+class _Like(Lookup):
     """SQL's LIKE with its wildcards, which Django's own lookups escape. A backslash stands for itself."""
 
     lookup_name = "like"

@@ -5,6 +5,8 @@ import pwd
 import signal
 import stat
 import subprocess
+import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,8 +18,8 @@ from deploy.run.postgres import LONGEST_SOCKET_PATH, Embedded
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Embedded(tmp_path_factory.mktemp("pg")) as running:
+def server():
+    with tempfile.TemporaryDirectory(prefix="plimsoll-") as place, Embedded(Path(place)) as running:
         databases.prepare(running.admin_conninfo)
         yield running
 

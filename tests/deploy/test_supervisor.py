@@ -39,8 +39,8 @@ def members(supervisor: int) -> set[int]:
 
 
 def everyone(pages: Stack) -> set[int]:
-    """Supervisor, web, parent, and the parent's own child, once all four are there."""
-    assert children.wait_until(lambda: len(members(pages.pid)) == 4, 10)
+    """Supervisor, guard, web, parent, and the parent's own child, once all five are there."""
+    assert children.wait_until(lambda: len(members(pages.pid)) == 5, 10)
     return members(pages.pid)
 
 
@@ -109,7 +109,7 @@ def test_killing_the_supervisor_shuts_the_database_down_cleanly_and_the_next_sta
 
 def test_a_part_that_died_is_started_again_on_the_same_port(tmp_path):
     with stack(tmp_path, "pages") as running:
-        web = min(members(running.pid) - {running.pid})
+        web = sorted(members(running.pid) - {running.pid})[1]
         os.kill(web, signal.SIGKILL)
         assert fetch(running.url) == (200, b"ok")  # waits in the socket's queue until the new one serves
         assert children.wait_until(lambda: "“web” was ended by SIGKILL and is started again." in running.said, 5)

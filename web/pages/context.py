@@ -67,6 +67,11 @@ def url_or_none(name: str, *args: Any) -> str | None:
         return None
 
 
+def trail_url(actor: Actor, object_type: str, object_id: str) -> str | None:
+    """Where a reader of the trail finds everything recorded of one object."""
+    return url_or_none("trail-object", object_type, object_id) if _reads_trail(actor) else None
+
+
 def nav_items(actor: Actor, path: str) -> list[dict[str, Any]]:
     """The pages this actor can open."""
     items = []

@@ -14,7 +14,6 @@ from audit.actors import Actor
 from audit.errors import Conflict, DomainError, Invalid, Stale
 from audit.events import Action
 from audit.subjects import Subject
-from registry import rules
 from registry.actions import promotion
 from registry.models import PromotionRequest, VersionDataSet
 from registry.queries import promotion as promotion_queries
@@ -23,6 +22,7 @@ from registry.states import LIVE, DecisionKind, RequestState
 from web.errors import face_of
 from web.pages import paging, review
 from web.pages.forms import PageForm, TextField
+from web.pages.context import trail_url
 from web.pages.guard import actor_of, page
 from web.pages.names import name_in, names_of
 
@@ -30,8 +30,8 @@ from web.pages.names import name_in, names_of
 class CommentForm(PageForm):
     """A comment, and the content it is about."""
 
-    comment = TextField(label="Comment", max_length=rules.MOST_COMMENT, required=False, widget=forms.Textarea)
-    subject_digest = TextField(max_length=64, required=False, widget=forms.HiddenInput)
+    comment = TextField(label="Comment", required=False, widget=forms.Textarea)
+    subject_digest = TextField(required=False, widget=forms.HiddenInput)
 
 
 # -- the inbox -------------------------------------------------------------------------------------------------------
@@ -191,6 +191,10 @@ def _review(
         "effect": review.effect(view),
         "bar": _bar(state, view),
         "comment": comment,
+        "breadcrumb": [{"label": "Promotions", "url": reverse("promotions")}, {"label": str(found)}],
+        "trail_url": trail_url(by, "promotion_request", str(found.pk)),
+        "grant": review.grant_facts(view),
+        "no_evidence": review.NO_EVIDENCE,
         "error": None if is_stale else error,
         "stale": error if is_stale else None,
     }

@@ -177,6 +177,13 @@ def _current_fairness(record: rules.Record) -> Evidence | None:
     )
 
 
+NO_EVIDENCE: Final = {
+    "title": "No report yet",
+    "sentence": "Fairness and explanation reports appear here when the worker has computed them; the gates above say"
+    " what each is waiting for.",
+}
+
+
 # -- lineage and digests ---------------------------------------------------------------------------------------------
 
 
@@ -216,6 +223,18 @@ def bound(view: View) -> list[dict[str, Any]]:
         },
         {"term": "Replaces", "value": _digest(base.artifact_digest if base else "", replaced)},
         {"term": "Alias", "value": view.request.alias},
+    ]
+
+
+def grant_facts(view: View) -> list[dict[str, Any]]:
+    """The permission that applying issued."""
+    if view.grant is None:
+        return []
+    return [
+        {"term": "State", "value": {"status": view.grant.state}},
+        {"term": "Issued", "value": {"when": view.grant.issued_at}},
+        {"term": "Valid until", "value": {"when": view.grant.valid_until}},
+        {"term": "Format", "value": "in-toto statement in a DSSE envelope, signed with Ed25519"},
     ]
 
 
