@@ -44,15 +44,16 @@ def main() -> int:
 
 
 def _pipeline(mlflow: Any, training: Any, evaluation: Any) -> dict[str, Any]:
-    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.compose import make_column_transformer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     features = [name for name in training.columns if name not in {*EXCLUDED, LABEL}]
+    words = [name for name in features if name not in NUMBERS]
     encode = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_exclude="number")),
-        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
+        (StandardScaler(), list(NUMBERS)),
     )
     model = make_pipeline(encode, LogisticRegression(C=0.5, max_iter=1000))
     with mlflow.start_run(run_name="logistic regression") as run:

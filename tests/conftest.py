@@ -54,7 +54,7 @@ def _start(config: pytest.Config) -> None:
     )
 
 
-def _stop(server, data: Path) -> None:  # type: ignore[no-untyped-def]
+def _stop(server, data: Path) -> None:
     import shutil
 
     server.stop()
@@ -80,7 +80,7 @@ def _use(name: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def django_db_setup(django_db_blocker) -> Iterator[None]:
     """The worker's own database, cloned from the migrated template."""
     name = f"plimsoll_test_{secrets.token_hex(4)}"
     _clone(name)
@@ -93,7 +93,7 @@ def django_db_setup(django_db_blocker) -> Iterator[None]:  # type: ignore[no-unt
 
 
 @pytest.fixture
-def fresh_database(django_db_setup, django_db_blocker) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def fresh_database(django_db_setup, django_db_blocker) -> Iterator[str]:
     """A database of the test's own, in which transactions really commit; yields its name."""
     from django.db import connections
 
@@ -108,7 +108,7 @@ def fresh_database(django_db_setup, django_db_blocker) -> Iterator[str]:  # type
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def stack(tmp_path_factory: pytest.TempPathFactory):
     """A whole running installation on a free port, for tests over HTTP. Mark such tests ``xdist_group("stack")``."""
     from deploy.run.stack import Stack
 

@@ -4,7 +4,6 @@ from django.conf import settings
 
 broker_url = settings.CELERY_BROKER_URL
 broker_connection_retry_on_startup = True
-broker_transport_options = {"polling_interval": 0.5} if broker_url.startswith("sqla+") else {}
 accept_content = ["json"]
 task_serializer = "json"
 task_ignore_result = True

@@ -21,7 +21,7 @@ from tests import factories
 
 
 @pytest.fixture
-def as_sequencer(fresh_database: str, settings):  # type: ignore[no-untyped-def]
+def as_sequencer(fresh_database: str, settings):
     """Run a block under the sequencer's database role."""
     import os
     from contextlib import contextmanager
@@ -31,7 +31,7 @@ def as_sequencer(fresh_database: str, settings):  # type: ignore[no-untyped-def]
     role = psycopg.conninfo.conninfo_to_dict(os.environ["PLIMSOLL_DB_SEQUENCER"])["user"]
 
     @contextmanager
-    def switched():  # type: ignore[no-untyped-def]
+    def switched():
         wrapped = connections["default"]
         before = wrapped.settings_dict["USER"]
         wrapped.close()
@@ -61,7 +61,7 @@ def many_events(count: int) -> None:
         actions.grant_role(by=SYSTEM, user=user, role=Role.VIEWER, pattern=f"model-{number}")
 
 
-def test_events_become_a_log_whose_signed_root_is_over_exactly_them(as_sequencer, key: SigningKey) -> None:  # type: ignore[no-untyped-def]
+def test_events_become_a_log_whose_signed_root_is_over_exactly_them(as_sequencer, key: SigningKey) -> None:
     many_events(30)
     with as_sequencer():
         drain(key)
@@ -76,7 +76,7 @@ def test_events_become_a_log_whose_signed_root_is_over_exactly_them(as_sequencer
     assert parse_checkpoint(text).root == merkle.MemoryTree(hashes).root()
 
 
-def test_full_tiles_are_stored_once_and_hold_the_leaf_hashes(as_sequencer, key: SigningKey) -> None:  # type: ignore[no-untyped-def]
+def test_full_tiles_are_stored_once_and_hold_the_leaf_hashes(as_sequencer, key: SigningKey) -> None:
     many_events(260)
     with as_sequencer():
         drain(key)
@@ -88,7 +88,7 @@ def test_full_tiles_are_stored_once_and_hold_the_leaf_hashes(as_sequencer, key: 
     assert bytes(rows[0][2]) == b"".join(bytes(row.leaf_hash) for row in leaves)
 
 
-def test_two_sequencers_at_once_neither_lose_nor_double(as_sequencer, key: SigningKey) -> None:  # type: ignore[no-untyped-def]
+def test_two_sequencers_at_once_neither_lose_nor_double(as_sequencer, key: SigningKey) -> None:
     many_events(60)
     with as_sequencer():
 
@@ -107,7 +107,7 @@ def test_two_sequencers_at_once_neither_lose_nor_double(as_sequencer, key: Signi
     assert Leaf.objects.values("event_id").distinct().count() == 60
 
 
-def test_an_event_with_a_forged_mac_is_set_aside(as_sequencer, key: SigningKey, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_an_event_with_a_forged_mac_is_set_aside(as_sequencer, key: SigningKey, monkeypatch) -> None:
     many_events(3)
     with monkeypatch.context() as patched:
         patched.setattr(trail, "writer_mac", lambda leaf: b"\x00" * 32)
@@ -120,7 +120,7 @@ def test_an_event_with_a_forged_mac_is_set_aside(as_sequencer, key: SigningKey, 
         assert cursor.fetchall() == [("writer MAC does not match",)]
 
 
-def test_a_crash_between_sequencing_and_commit_loses_nothing(as_sequencer, key: SigningKey, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_crash_between_sequencing_and_commit_loses_nothing(as_sequencer, key: SigningKey, monkeypatch) -> None:
     many_events(5)
     with as_sequencer():
         with monkeypatch.context() as patched:
@@ -135,7 +135,7 @@ def test_a_crash_between_sequencing_and_commit_loses_nothing(as_sequencer, key: 
 def test_an_export_verifies_with_plain_python_and_a_flipped_byte_names_the_entry(
     as_sequencer,
     key: SigningKey,
-    tmp_path: Path,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
 ) -> None:
     auditor = factories.actor(Role.AUDITOR)
     with as_sequencer():
@@ -157,7 +157,7 @@ def test_an_export_verifies_with_plain_python_and_a_flipped_byte_names_the_entry
     assert "entry 1" in failed.stdout.lower()
 
 
-def test_a_filtered_export_proves_inclusion_only(as_sequencer, key: SigningKey, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_filtered_export_proves_inclusion_only(as_sequencer, key: SigningKey, tmp_path: Path) -> None:
     auditor = factories.actor(Role.AUDITOR)
     many_events(20)
     with as_sequencer():
@@ -172,7 +172,7 @@ def test_a_filtered_export_proves_inclusion_only(as_sequencer, key: SigningKey, 
     assert subprocess.run(run, env={}, capture_output=True, check=False).returncode == 0
 
 
-def test_only_an_auditor_exports_and_the_export_is_an_entry(as_sequencer, key: SigningKey) -> None:  # type: ignore[no-untyped-def]
+def test_only_an_auditor_exports_and_the_export_is_an_entry(as_sequencer, key: SigningKey) -> None:
     auditor = factories.actor(Role.AUDITOR)
     with as_sequencer():
         drain(key)
