@@ -140,7 +140,11 @@ def _page(request: HttpRequest, error: errors.DomainError, face: Face) -> HttpRe
         "request_id": getattr(request, "request_id", ""),
         "actions": actions,
     }
-    return render(request, f"errors/{int(face.status)}.html", context, status=face.status)
+    try:
+        return render(request, f"errors/{int(face.status)}.html", context, status=face.status)
+    except Exception:  # the page itself is broken: say the sentence plainly rather than nothing
+        log.exception("an error page could not be rendered")
+        return HttpResponse(error.sentence, status=face.status, content_type="text/plain; charset=utf-8")
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -152,3 +156,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
             code="csrf",
         ),
     )
+
+
+def from_django(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """What Django's own machinery refuses (a bad host, a malformed path), in the same voice."""
+    return respond(request, exception or BROKEN)

@@ -210,5 +210,6 @@ LOGGING = {
     "formatters": {"json": {"()": "deploy.run.logs.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": ENV.get("PLIMSOLL_LOG_LEVEL") or "INFO"},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # Our own middleware writes one line per request and logs what is unforeseen.
+    "loggers": {"django.request": {"level": "CRITICAL"}, "django.security": {"level": "CRITICAL"}},
 }

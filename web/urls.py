@@ -13,3 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("web.mlflow.urls")),
     path("", include("web.pages.urls")),
 ]
+
+handler400 = handler403 = handler404 = handler500 = "web.errors.from_django"

@@ -37,12 +37,17 @@ _VERSIONS: list[URLPattern] = [
     path("set-tag", calls(Action.VERSION_TAG, POST=version_calls.SET_TAG)),
     path("delete-tag", calls(Action.VERSION_TAG, DELETE=version_calls.DELETE_TAG)),
 ]
+# Upper and lower case spelt out: Django cannot reverse any address beside one with an inline flag.
+_OURS = "|".join(
+    "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in noun)
+    for noun in ("registered-models", "model-versions", "webhooks")
+)
 _REGISTRY: list[URLPattern | URLResolver] = [
     path("registered-models/", include(_MODELS)),
     path("model-versions/", include(_VERSIONS)),
     re_path(r"^webhooks(?:/[^/]+(?:/test)?)?\Z", unbuilt),
     # Whatever is left of the registry's addresses, in any case of letters: it must not reach tracking's own registry.
-    re_path(r"^(?i:registered-models|model-versions|webhooks)(?:/.*)?\Z", unknown),
+    re_path(rf"^(?:{_OURS})(?:/.*)?\Z", unknown),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
