@@ -10,9 +10,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo import case
+from demo import registering
 from demo.accounts import PEOPLE
+from demo.auditing import audit
+from demo.case import Case, Step
 from demo.client import Person, StepFailedError
+from demo.deciding import apply, decide
+from demo.erasing import erase
+
+PREPARATION: tuple[Step, ...] = (
+    ("register", registering.register),
+    ("compute", registering.compute),
+    ("request", registering.request_promotion),
+)
+COMPLETION: tuple[Step, ...] = (("decide", decide), ("apply", apply), ("audit", audit), ("erase", erase))
 
 
 def _people(url: str) -> dict[str, Person]:
@@ -27,9 +38,9 @@ def _people(url: str) -> dict[str, Person]:
 
 def _prepare(url: str, people: dict[str, Person]) -> None:
     """Steps 1 to 3, unless an earlier start has done them; then the accounts and what waits for each."""
-    if not case.is_prepared(people):
+    if not registering.is_prepared(people):
         with tempfile.TemporaryDirectory() as folder:
-            case.Case(people, Path(folder)).run(case.PREPARATION)
+            Case(people, Path(folder)).run(PREPARATION)
     print(f"\nPlimsoll is ready on {url} — sign in as one of:\n")
     for name, shown, role, waits in PEOPLE:
         print(f"  {name:<10} {people[name].password:<24} {shown}, {role.replace('_', ' ')}: {waits}")
@@ -45,7 +56,7 @@ def main() -> int:
         people = _people(url)
         if "--check" in sys.argv[1:]:
             with tempfile.TemporaryDirectory() as folder:
-                case.Case(people, Path(folder)).run(case.PREPARATION + case.COMPLETION)
+                Case(people, Path(folder)).run(PREPARATION + COMPLETION)
             print(f"all seven steps held in {time.monotonic() - started:.0f} s", flush=True)
         else:
             _prepare(url, people)

@@ -29,8 +29,16 @@ class Person:
     token: str
     browser: requests.Session = field(default_factory=requests.Session)
 
-    def call(self, method: str, path: str, *, status: int | tuple[int, ...] = (200, 201, 202), **options: Any) -> Any:
-        """One REST call; the parsed body. Any other status than ``status`` stops the demonstration."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int | tuple[int, ...] = (200, 201, 202),
+        raw: bool = False,
+        **options: Any,
+    ) -> Any:
+        """One REST call; the parsed body, or with ``raw`` the response. Another status stops the demonstration."""
         answer = requests.request(
             method,
             f"{self.url}/api/v1/{path}",
@@ -42,7 +50,7 @@ class Person:
         expect(
             answer.status_code in wanted, f"{self.name}: {method} {path} → {answer.status_code}: {answer.text[:500]}"
         )
-        return answer.json() if answer.headers["Content-Type"].startswith("application/json") else answer
+        return answer if raw else answer.json()
 
     def sign_in(self) -> None:
         """Sign in on the page, as a browser does."""

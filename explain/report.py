@@ -50,7 +50,7 @@ def build(answer: Json, *, known: Sequence[str], sent: int, groups: Sequence[str
     """
     answers.exact_names(answer, ANSWER, "the answer")
     features = answers.columns(answer["features"], known)
-    totals = _totals(answer["totals"], len(features), sent, "the totals")
+    totals = _totals(answer["totals"], len(features), sent, "the table of totals")
     by_group = _groups(answer["groups"], groups, len(features), totals["rows"])
     if totals["rows"] == 0:
         raise answers.bad("no row was explained")

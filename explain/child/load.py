@@ -167,20 +167,27 @@ def _signature_inputs(signature: Any) -> list[str] | None:
     return [str(name) for name in names] if names and all(names) else None
 
 
-def columns_for(
-    description: Description, model: Model, *, available: Sequence[str], otherwise: Sequence[str]
-) -> list[str]:
-    """The model's input columns: by its signature, else as it remembers them from training, else `otherwise`.
+def load_with_columns(
+    directory: Path, *, available: Sequence[str], otherwise: Sequence[str]
+) -> tuple[Model, list[str]]:
+    """The model and its input columns: by its signature, else as it remembers them from training, else `otherwise`.
 
-    Refuses when the data lacks one of them.
+    Refuses when the data lacks one of them; by the signature even before the model's own code runs.
     """
+    description = describe(directory)
+    _require(description.inputs or [], available)
+    model = load_model(directory, description)
     wanted = description.inputs or model.trained_on or list(otherwise)
+    _require(wanted, available)
+    if not wanted:
+        raise RefusalError("The data has no column the model could use.")
+    return model, wanted
+
+
+def _require(wanted: Sequence[str], available: Sequence[str]) -> None:
     missing = [name for name in wanted if name not in available]
     if missing:
         raise RefusalError(f"The data lacks columns the model needs: {', '.join(missing)}.")
-    if not wanted:
-        raise RefusalError("The data has no column the model could use.")
-    return wanted
 
 
 def load_model(directory: Path, description: Description) -> Model:

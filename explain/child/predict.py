@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .load import Model, Scalar, columns_for, describe, load_model, versions
+from .load import Model, Scalar, load_with_columns, versions
 from .refusal import RefusalError
 
 BATCH_ROWS = 50_000
@@ -20,11 +20,9 @@ BATCH_ROWS = 50_000
 
 def write_predictions(request: dict[str, Any], inputs: Path, answer: Path) -> None:
     """Answer: an Arrow stream of (row, prediction, score), with what was loaded in the schema's metadata."""
-    description = describe(inputs / "model")
     rows = pq.ParquetFile(inputs / "rows.parquet")
     available = list(rows.schema_arrow.names)
-    model = load_model(inputs / "model", description)
-    columns = columns_for(description, model, available=available, otherwise=request["otherwise"])
+    model, columns = load_with_columns(inputs / "model", available=available, otherwise=request["otherwise"])
     favourable: Scalar = request["favourable"]
     text = request["label_type"] == "string"
     facts = {

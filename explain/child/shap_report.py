@@ -11,18 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from .attribution import Attribution
-from .load import columns_for, describe, load_model, versions
+from .load import load_with_columns, versions
 from .methods import attribute
 from .question import Question
 
 
 def write_explanation(request: dict[str, Any], inputs: Path, answer: Path) -> None:
     """Answer: one JSON object of names, counts and sums."""
-    description = describe(inputs / "model")
     rows = pq.read_table(inputs / "rows.parquet").to_pandas()
     background = pq.read_table(inputs / "background.parquet").to_pandas()
-    model = load_model(inputs / "model", description)
-    columns = columns_for(description, model, available=list(rows.columns), otherwise=list(rows.columns))
+    model, columns = load_with_columns(inputs / "model", available=list(rows.columns), otherwise=list(rows.columns))
     question = Question(
         model=model,
         favourable=request["favourable"],
