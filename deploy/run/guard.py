@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 
 from deploy.run import children
 
@@ -83,5 +84,5 @@ def _end_groups(left: dict[int, bool]) -> None:
         if not clean:
             children.signal_group(leader, signal.SIGKILL)
     for leader, clean in left.items():
-        if clean and not children.wait_until(lambda leader=leader: children.group_is_gone(leader), GRACE):
+        if clean and not children.wait_until(partial(children.group_is_gone, leader), GRACE):
             children.signal_group(leader, signal.SIGKILL)

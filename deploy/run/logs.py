@@ -29,7 +29,8 @@ _SHAPES = (
         r"((?<![A-Za-z])(?:password|passwd|pwd|secret|token|api[_-]?key|sessionid|csrftoken)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;}]+",
         re.IGNORECASE,
     ),
-    re.compile(r"(/(?:sign-in|signin|login|welcome)/)[A-Za-z0-9_.:-]{16,}", re.IGNORECASE),
+    re.compile(r"(\bplim_)[A-Za-z0-9_-]{8,}"),  # a token of ours, wherever it stands
+    re.compile(r"(/sign-in/(?:[a-z]+/)?)[A-Za-z0-9_.:-]{16,}"),
     re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*", re.DOTALL),
 )
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|(?:^|_)KEY(?:$|_)|PASSPHRASE")

@@ -9,9 +9,11 @@ open internet put a reverse proxy in front.
 from __future__ import annotations
 
 import io
+import selectors
 import socket
 import struct
 import time
+from collections import deque
 from typing import Any
 
 from gunicorn.http import body  # type: ignore[import-untyped]
@@ -21,6 +23,7 @@ LONGEST_HEAD = (
     64 * 1024
 )  # bytes to look for the end of the head in; gunicorn's own limits lie below and give the answer
 HEAD_SECONDS = 20.0  # from the first byte of a head to its last
+PARTING_SECONDS = 2.0  # for the client to hang up after the last answer
 STEP = 64 * 1024  # bytes of a body taken from the connection at a time
 STALLED_SECONDS = 60  # without a single byte, while a body is being read or an answer written
 
@@ -28,7 +31,11 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Waits for the whole head without holding a thread."""
+    """Waits for the whole head without holding a thread, and for a client to hang up without holding the loop."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: passed on as they come
+        super().__init__(*args, **kwargs)
+        self._parting: deque[tuple[float, Any]] = deque()
 
     def handle(self, conn: Any) -> Any:  # Any: gunicorn's TConn, untyped
         """Serve a request, or put the connection back until more of it has arrived. Runs in a thread."""
@@ -38,6 +45,57 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has
         if verdict is _TOO_LATE:
             return False
         return super().handle(conn)
+
+    def finish_request(self, conn: Any, outcome: Any) -> None:
+        """Take a connection back from its thread. Runs in the loop."""
+        if not hasattr(conn, "plimsoll_close"):
+            conn.plimsoll_close = conn.close
+            conn.close = lambda graceful=False: self._part(conn, graceful)
+        super().finish_request(conn, outcome)
+
+    def _part(self, conn: Any, graceful: bool) -> None:
+        """Close our side, then give the client a moment to close its own, so that it receives the answer whole.
+
+        gunicorn waits for that in the loop, up to two seconds for every client that does not hang up by itself.
+        """
+        try:
+            if not graceful:
+                raise OSError
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._drain(conn))
+        except (OSError, ValueError, KeyError):
+            conn.plimsoll_close()
+            return
+        self._parting.append((time.monotonic() + PARTING_SECONDS, conn))
+
+    def _drain(self, conn: Any) -> None:
+        try:
+            if conn.sock.recv(STEP):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._part_for_good(conn)
+
+    def _part_for_good(self, conn: Any) -> None:
+        if conn.sock.fileno() >= 0:
+            self.poller.unregister(conn.sock)
+            conn.plimsoll_close()
+
+    def murder_keepalived(self) -> None:
+        """Close idle connections that have waited too long; when we are ending, all of them. Runs in the loop."""
+        if not self.alive:
+            for conn in (*self.keepalived_conns, *self.pending_conns):
+                conn.timeout = 0.0
+        super().murder_keepalived()
+
+    def murder_pending(self) -> None:
+        """Close what has waited too long. Runs in the loop, at least once a second."""
+        super().murder_pending()
+        while self._parting and self._parting[0][0] <= time.monotonic():
+            self._part_for_good(self._parting.popleft()[1])
 
     def handle_request(self, req: Any, conn: Any) -> Any:  # Any: gunicorn's own types, untyped
         """Serve one request with a body that is read in large steps."""

@@ -22,7 +22,7 @@ Ladder = tuple[tuple[signal.Signals, float], ...]
 last.
 """
 
-POLITE: Ladder = ((signal.SIGTERM, 3.0),)
+POLITE: Ladder = ((signal.SIGTERM, 2.0),)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def _python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, *arguments)
 
 
-def _manage(*arguments: str) -> tuple[str, ...]:
-    return _python("manage.py", *arguments)
+def _manage(command: str, *arguments: str) -> tuple[str, ...]:
+    # Django's checks load every page; they belong to `make check`, not to every start.
+    return _python("manage.py", command, "--skip-checks", *arguments)
 
 
 def postgres(server: Embedded) -> Process:
@@ -81,7 +82,7 @@ def postgres(server: Embedded) -> Process:
         awaited=True,
         account=server.account,
         orphan_signal=signal.SIGINT,
-        stop=((signal.SIGINT, 3.0), (signal.SIGQUIT, 1.0)),
+        stop=((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.5)),
         stage=0,
     )
 
@@ -116,7 +117,7 @@ WEB = Process(
     listening="PLIMSOLL_WEB_FD",
     probe="/readyz",
     awaited=True,  # pages first: what follows competes for the same two cores
-    stop=((signal.SIGTERM, 4.0),),
+    stop=((signal.SIGTERM, 4.5),),  # a little more than gunicorn's own graceful_timeout
     stage=2,
 )
 WORKER = Process(
@@ -128,9 +129,10 @@ WORKER = Process(
         # task.
         *("--max-memory-per-child", "200000"),
     ),
-    # SIGTERM lets a running task finish; SIGQUIT gives it up, and its lease lets another worker take it after the
-    # restart.
-    stop=((signal.SIGTERM, 2.0), (signal.SIGQUIT, 1.5)),
+    # Celery takes seconds to end even when idle. A task still running after them is given up, and taken again after the
+    # restart because its lease runs out.
+    stop=((signal.SIGTERM, 5.5),),
+    stage=2,
 )
 
 

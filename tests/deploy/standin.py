@@ -23,9 +23,12 @@ server.serve_forever()
 """
 # starts a child of its own and, like some servers, does not end it when it is itself killed
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
-STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-)
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("I am deaf", flush=True)
+time.sleep(600)
+"""
 
 
 def python(source: str) -> tuple[str, ...]:

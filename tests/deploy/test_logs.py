@@ -17,6 +17,8 @@ from deploy.run.logs import MASK, JsonFormatter, Log, Mask, secrets_in
         ('{"password": "hunter22", "n": 1}', f'{{"password": "{MASK}", "n": 1}}'),
         ("GET /x?token=abcdef123&y=2", f"GET /x?token={MASK}&y=2"),
         ("http://h/sign-in/0123456789abcdefghij now", f"http://h/sign-in/{MASK} now"),
+        ("http://h/sign-in/link/plim_6Yel4Sd3ljtNiBag-eoA/", f"http://h/sign-in/link/plim_{MASK}/"),
+        ("as plim_0123456789ab.", f"as plim_{MASK}."),
         ("host=/tmp/x user=me", "host=/tmp/x user=me"),
         ("the tokenizer has 3 tokens", "the tokenizer has 3 tokens"),
         ("http://127.0.0.1:8000/models", "http://127.0.0.1:8000/models"),

@@ -44,6 +44,11 @@ def everyone(pages: Stack) -> set[int]:
     return members(pages.pid)
 
 
+def log_of(place: Path, name: str) -> str:
+    log = place / "logs" / f"{name}.log"
+    return log.read_text() if log.exists() else ""
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -72,6 +77,7 @@ def test_a_signal_ends_everything_and_counts_as_success(tmp_path, number):
 def test_a_second_ctrl_c_is_harmless(tmp_path):
     running = stack(tmp_path, "stubborn")
     running.start()
+    assert children.wait_until(lambda: "I am deaf" in log_of(tmp_path, "deaf"), 10)
     pids = members(running.pid)
     os.kill(running.pid, signal.SIGINT)
     assert children.wait_until(lambda: "Stopping." in running.said, 5)
@@ -83,6 +89,7 @@ def test_a_second_ctrl_c_is_harmless(tmp_path):
 def test_a_part_that_will_not_end_is_killed(tmp_path):
     running = stack(tmp_path, "stubborn")
     running.start()
+    assert children.wait_until(lambda: "I am deaf" in log_of(tmp_path, "deaf"), 10)
     pids = members(running.pid)
     assert running.stop() == 0
     assert all_gone(pids)
@@ -181,7 +188,7 @@ def test_what_a_step_says_to_the_person_is_shown_but_its_secret_is_not_logged(tm
 
 def test_passwords_of_the_surroundings_do_not_reach_a_log(tmp_path):
     with stack(tmp_path, "pages", environ={"DATABASE_URL": "postgresql://u:hunter22@127.0.0.1/d"}):
-        assert children.wait_until(lambda: "serving" in (tmp_path / "logs" / "web.log").read_text(), 5)
+        assert children.wait_until(lambda: "serving" in log_of(tmp_path, "web"), 5)
         logged = (tmp_path / "logs" / "web.log").read_text()
     assert "postgresql://u:•••@127.0.0.1/d" in logged
     assert "hunter22" not in logged

@@ -72,6 +72,17 @@ def test_a_request_is_served_beside_more_unfinished_ones_than_there_are_threads(
             assert reply.read().endswith(EMPTY.encode())
 
 
+def test_clients_that_do_not_hang_up_after_the_last_answer_hold_nobody(server):
+    staying = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+    for one in staying:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        with one.makefile("rb") as reply:
+            assert reply.read().endswith(EMPTY.encode())  # to the end of the stream: the server has closed its side
+    assert ask(server) == f"/ 0 {EMPTY}"
+    for one in staying:
+        one.close()
+
+
 def test_bodies_arrive_whole_with_and_without_a_length(server):
     body = os.urandom(3_000_001)
     expected = f"/ {len(body)} {hashlib.sha256(body).hexdigest()}"
