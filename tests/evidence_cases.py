@@ -46,7 +46,7 @@ def trained() -> Path:
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
         frame = pd.read_parquet(GERMAN)
-        rows = frame[FEATURES].astype({name: "object" for name in ("savings", "housing", "status")})
+        rows = frame[FEATURES].astype(dict.fromkeys(("savings", "housing", "status"), "object"))
         prepare = ColumnTransformer(
             [
                 ("amounts", StandardScaler(), ["month", "credit_amount", "age"]),
@@ -116,9 +116,9 @@ def german(by: Actor, name: str = "german", role: str = "evaluation", **said: An
         )
 
 
-def ready(by: Actor, name: str = "credit") -> ModelVersion:
+def ready(by: Actor, name: str = "credit", folder: Path | None = None) -> ModelVersion:
     """A version with pinned files, German Credit linked as what it was trained and evaluated on."""
-    row = pin(version(by, name))
+    row = pin(version(by, name), folder)
     rows = german(by, f"{name}-rows")
     for role in ("training", "evaluation"):
         data_sets.link(by=by, version=row, data_set=rows, role=role)

@@ -4,6 +4,12 @@ from django.conf import settings
 
 broker_url = settings.CELERY_BROKER_URL
 broker_connection_retry_on_startup = True
+# A request never waits for a queue that is down: the job's row is there, and the sweep wakes it later.
+broker_transport_options = (
+    {}
+    if broker_url.startswith("sqla+")
+    else {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
+)
 accept_content = ["json"]
 task_serializer = "json"
 task_ignore_result = True
@@ -18,4 +24,5 @@ worker_max_tasks_per_child = 8
 timezone = "UTC"
 beat_schedule = {
     "wake-waiting-jobs": {"task": "registry.tasks.sweep", "schedule": 15.0},
+    "wake-erasures": {"task": "erasure.tasks.sweep", "schedule": 60.0},
 }

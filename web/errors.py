@@ -131,7 +131,7 @@ def _page(request: HttpRequest, error: errors.DomainError, face: Face) -> HttpRe
     actions: list[dict[str, str]] = []
     if face.status == HTTPStatus.UNAUTHORIZED:
         sign_in = f"{reverse('sign-in')}?{urlencode({'next': request.get_full_path()})}"
-        if request.method in {"GET", "HEAD"}:
+        if request.method in {"GET", "HEAD"} and "Authorization" not in request.headers:
             return HttpResponseRedirect(sign_in)
         actions.append({"label": "Sign in", "url": reverse("sign-in"), "kind": "primary"})
     context = {

@@ -18,7 +18,7 @@ from audit.events import Action
 from registry import jobs
 from registry.models import Evidence, Job, ModelVersion
 from registry.queries import evidence as found
-from registry.states import EvidenceKind, EvidenceStatus, JobKind
+from registry.states import DataRole, EvidenceKind, EvidenceStatus, JobKind
 
 _FOLLOWING: Final = (EvidenceKind.PREDICTIONS, EvidenceKind.FAIRNESS, EvidenceKind.EXPLANATION)
 
@@ -123,9 +123,10 @@ def _first_job(version: ModelVersion, kind: EvidenceKind) -> JobKind:
 def start_what_is_ready(version: ModelVersion, requested_by: str) -> list[Job]:
     """Queue each report whose inputs are all there and differ from what the newest one was made from.
 
-    Inside an open door, by every act that can complete the inputs: pinning, linking, attaching.
+    Inside an open door, by every act that can complete the inputs: pinning, linking, attaching. Nothing starts by
+    itself before evaluation data is linked: an explanation of the training data alone would soon be made again.
     """
-    if version.deleted_at is not None:
+    if version.deleted_at is not None or found.data_set(version, DataRole.EVALUATION) is None:
         return []
     due = [kind for kind in _FOLLOWING if found.is_due(version, kind)]
     return [jobs.enqueue(version=version, kind=JobKind(kind.value), requested_by=requested_by) for kind in due]

@@ -52,22 +52,7 @@ def create(
         fields.check_text(run_link, "run_link", fields.MOST_SOURCE)
         fields.check_description(description)
         fields.check_tags(tags)
-        row.last_number += 1
-        row.updated_at = now()
-        row.save(update_fields=["last_number", "updated_at"])
-        version = ModelVersion.objects.create(
-            model=row,
-            number=row.last_number,
-            description=description,
-            source=origin.source,
-            storage_location=origin.storage_location,
-            run_id=origin.run_id,
-            run_link=run_link,
-            logged_model_id=origin.logged_model_id,
-            created_by=by.account or "",
-            created_at=row.updated_at,
-            updated_at=row.updated_at,
-        )
+        version = _numbered(by, row, origin, run_link, description)
         VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in tags.items())
         if origin.storage_location:
             jobs.enqueue(version=version, kind=JobKind.ARTIFACT, requested_by=by.account or "")
@@ -78,6 +63,28 @@ def create(
         )
     _tell_tracking(version, origin.logged_model)
     return version
+
+
+def _numbered(
+    by: Actor, model: RegisteredModel, origin: sources.Origin, run_link: str, description: str | None
+) -> ModelVersion:
+    """The next version of ``model``, which is locked."""
+    model.last_number += 1
+    model.updated_at = now()
+    model.save(update_fields=["last_number", "updated_at"])
+    return ModelVersion.objects.create(
+        model=model,
+        number=model.last_number,
+        description=description,
+        source=origin.source,
+        storage_location=origin.storage_location,
+        run_id=origin.run_id,
+        run_link=run_link,
+        logged_model_id=origin.logged_model_id,
+        created_by=by.account or "",
+        created_at=model.updated_at,
+        updated_at=model.updated_at,
+    )
 
 
 def _origin(

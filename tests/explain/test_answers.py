@@ -1,4 +1,4 @@
-"""A child that answers with something else than it should: every kind is refused with a reason, and nothing is left behind."""
+"""A child that answers with something else than it should: refused with a reason, and nothing is left behind."""
 
 import base64
 import json
@@ -214,11 +214,11 @@ BAD_JSON = {
     ),
     "short sums": (
         json.dumps(explanation(features=["x"])).encode(),
-        "the totals is not a list of 1 numbers",
+        "the table of totals is not a list of 1 numbers",
     ),
     "more rows than sent": (
         json.dumps(explanation(totals=totals(5))).encode(),
-        "the totals is not a count between 0 and 4",
+        "the table of totals is not a count between 0 and 4",
     ),
     "no rows": (json.dumps(explanation(totals=totals(0), groups=None)).encode(), None),
     "unknown method": (json.dumps(explanation(method="magic")).encode(), "the method is none of the known ones"),

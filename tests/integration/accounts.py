@@ -49,4 +49,4 @@ def _make(roles: dict[str, str]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_make(json.loads(sys.argv[1]))))
+    sys.stdout.write(json.dumps(_make(json.loads(sys.argv[1]))))

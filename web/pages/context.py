@@ -31,7 +31,9 @@ _PLACES: Final = (
     ("People", "people", Action.PEOPLE_VIEW, "/people/"),
 )
 _TRAIL_SECONDS: Final = 5.0
-NOT_WITNESSED: Final = "No outside party has countersigned this checkpoint; only this installation's key vouches for it."
+NOT_WITNESSED: Final = (
+    "No outside party has countersigned this checkpoint; only this installation's key vouches for it."
+)
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
@@ -65,6 +67,11 @@ def url_or_none(name: str, *args: Any) -> str | None:
         return reverse(name, args=args)
     except NoReverseMatch:
         return None
+
+
+def client_command() -> str:
+    """How to point the stock MLflow client at this installation."""
+    return f"export MLFLOW_TRACKING_URI={settings.PLIMSOLL_PUBLIC_URL}\nexport MLFLOW_TRACKING_TOKEN=<your token>"
 
 
 def trail_url(actor: Actor, object_type: str, object_id: str) -> str | None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -44,11 +44,9 @@ def _beyond(model: type[Model], keys: tuple[str, ...], after: str) -> Q:
         sent = json.loads(after)
         if not isinstance(sent, list) or len(sent) != len(keys):
             raise wrong
-        values = [
-            model._meta.get_field(key.removeprefix("-")).to_python(value)
-            for key, value in zip(keys, sent, strict=True)
-        ]
-    except (ValueError, TypeError, ValidationError, FieldError, RecursionError):
+        fields = {field.name: field for field in model._meta.concrete_fields}
+        values = [fields[key.removeprefix("-")].to_python(value) for key, value in zip(keys, sent, strict=True)]
+    except (ValueError, TypeError, ValidationError, RecursionError):
         raise wrong from None
     if any(value is None or (isinstance(value, str) and "\x00" in value) for value in values):
         raise wrong

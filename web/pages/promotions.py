@@ -18,13 +18,13 @@ from registry.actions import promotion
 from registry.models import PromotionRequest, VersionDataSet
 from registry.queries import promotion as promotion_queries
 from registry.queries import visible
-from registry.states import LIVE, DecisionKind, RequestState
+from registry.states import LIVE, DecisionKind, RequestState, Stage
 from web.errors import face_of
 from web.pages import paging, review
+from web.pages.context import may_somewhere, trail_url
 from web.pages.forms import PageForm, TextField
-from web.pages.context import trail_url
 from web.pages.guard import actor_of, page
-from web.pages.names import name_in, names_of
+from web.pages.names import Names, name_in, names_of
 
 
 class CommentForm(PageForm):
@@ -41,9 +41,9 @@ class CommentForm(PageForm):
 def inbox(request: HttpRequest) -> HttpResponse:
     """Live requests, oldest first, with what is needed from the reader; then those that are closed."""
     by = actor_of(request)
-    live = visible.promotion_requests(by).filter(state__in=[state.value for state in LIVE]).order_by("opened_at", "pk")
+    live = visible.promotion_requests(by).filter(state__in=[state.value for state in LIVE]).order_by("opened_at", "id")
     closed = visible.promotion_requests(by).exclude(state__in=[state.value for state in LIVE])
-    part = paging.page_of(closed, ("-opened_at", "-pk"), request.GET.get("after", ""))
+    part = paging.page_of(closed, ("-opened_at", "-id"), request.GET.get("after", ""))
     waiting = list(live[:200])
     names = names_of(row.requested_by for row in [*waiting, *part.rows])
     return render(
@@ -58,8 +58,10 @@ def inbox(request: HttpRequest) -> HttpResponse:
     )
 
 
-def inbox_table(by: Actor, rows: list[PromotionRequest], names: review.Names) -> dict[str, Any]:
+def inbox_table(by: Actor, rows: list[PromotionRequest], names: Names) -> dict[str, Any]:
     """Live requests as a table; what the reader can decide on comes first."""
+    # Why something is not theirs is for those who decide elsewhere; to all others it is no news, row after row.
+    decides = may_somewhere(by, Action.PROMOTION_DECIDE)
     needs = [(row, needed(by, row, subject)) for row, subject in zip(rows, subjects_of(rows), strict=True)]
     needs.sort(key=lambda pair: not pair[1]["yours"])
     return {
@@ -72,10 +74,10 @@ def inbox_table(by: Actor, rows: list[PromotionRequest], names: review.Names) ->
                 {
                     "text": str(row.version),
                     "url": reverse("promotion", args=[row.pk]),
-                    "note": f"{row.version.stage} → {row.target_stage}",
+                    "note": f"{_from(row)} → {row.target_stage}",
                 },
                 {"status": row.state},
-                {"text": need["words"], "note": need["why"]},
+                {"text": need["words"], "note": need["why"] if decides else ""},
                 {"text": name_in(names, row.requested_by)},
                 {"when": row.expires_at},
             ]
@@ -83,18 +85,26 @@ def inbox_table(by: Actor, rows: list[PromotionRequest], names: review.Names) ->
         ],
         "empty": {
             "title": "No request is waiting",
-            "sentence": "A request appears here when a data scientist opens a model version and asks for its promotion.",
+            "sentence": "A request appears here when a data scientist asks for the promotion of a model version.",
             "url": reverse("models"),
             "label": "See the models",
         },
     }
 
 
+def _from(row: PromotionRequest) -> str:
+    return "no stage" if row.version.stage == Stage.NONE else row.version.stage
+
+
 def needed(by: Actor, row: PromotionRequest, subject: Subject) -> dict[str, Any]:
     """What this reader is asked for, in two words, and why not when it is nothing."""
     if row.state == RequestState.CHANGES_REQUESTED:
         own = row.requested_by == by.account
-        return {"yours": own, "words": "Your changes" if own else "Nothing", "why": "" if own else "Changes are awaited."}
+        return {
+            "yours": own,
+            "words": "Your changes" if own else "Nothing",
+            "why": "" if own else "Changes are awaited.",
+        }
     if row.state in {RequestState.APPROVED, RequestState.APPLY_FAILED}:
         refusal = policy.why_not(by, Action.PROMOTION_APPLY, subject)
         return {"yours": refusal is None, "words": "Nothing" if refusal else "Apply it", "why": refusal or ""}
@@ -125,7 +135,7 @@ def subjects_of(rows: Iterable[PromotionRequest]) -> list[Subject]:
     ]
 
 
-def _closed_table(rows: list[PromotionRequest], names: review.Names) -> dict[str, Any]:
+def _closed_table(rows: list[PromotionRequest], names: Names) -> dict[str, Any]:
     return {
         "id": "closed",
         "caption": "Closed requests, newest first",
@@ -274,7 +284,7 @@ def _act(request: HttpRequest, request_id: str, act: Callable[[PromotionRequest,
     comment = request.POST.get("comment", "")
     if not form.is_valid():
         wrong = next(iter(form.errors.values()))[0]
-        return _review(request, found, error=Invalid(wrong), comment=comment.replace("\x00", ""))
+        return _review(request, found, error=Invalid(str(wrong)), comment=comment.replace("\x00", ""))
     try:
         said = act(found, form.cleaned_data["comment"], form.cleaned_data["subject_digest"])
     except (Invalid, Conflict) as error:

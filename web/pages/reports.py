@@ -69,7 +69,8 @@ def rates_figure(attribute: Json, title: str) -> Figure:
 
 def metric_figures(report: Json, name_attribute: bool = True) -> list[Figure]:
     """Differences against zero and ratios against one: two figures, since they share no axis."""
-    ratios, differences = [], []
+    ratios: list[IntervalRow] = []
+    differences: list[IntervalRow] = []
     for attribute in report["attributes"]:
         for metric in attribute["metrics"]:
             row = IntervalRow(
@@ -176,7 +177,7 @@ def importance_figure(report: Json, most: int = _MOST_FEATURES) -> Figure:
     return bar_figure(
         f"Mean |SHAP|, {report['output_space']}",
         rows,
-        note=f"{report['rows']:,} rows against a background of {report['background_rows']:,}. {additivity(report)}{rest}",
+        note=f"{report['rows']:,} rows, background of {report['background_rows']:,}. {additivity(report)}{rest}",
     )
 
 
@@ -238,10 +239,14 @@ def comparison(candidate: Json, current: Json | None) -> list[dict[str, str]]:
                 "candidate_interval": _interval(metric),
                 "current": number(other["value"]),
                 "current_interval": _interval(other),
-                "change": f"{'+' if metric['value'] >= other['value'] else ''}{number(metric['value'] - other['value'])}",
+                "change": _signed(metric["value"] - other["value"]),
             }
         )
     return rows
+
+
+def _signed(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)
 
 
 def _interval(metric: Json) -> str:

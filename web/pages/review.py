@@ -36,13 +36,21 @@ DECIDED: Final = {
 def accounts_in(view: View) -> set[str]:
     """Every account the page names."""
     involved = view.request.subject().involved
-    return {view.request.requested_by, *(row.by for row in view.decisions), *(a for group in involved.values() for a in group)}
+    return {
+        view.request.requested_by,
+        *(row.by for row in view.decisions),
+        *(a for group in involved.values() for a in group),
+    }
 
 
 def time_left(request: PromotionRequest) -> str:
     """``expires in 3 days``, in one unit."""
     if request.expires_at <= now():
         return "its time is over"
+    left = request.expires_at - now()
+    if left.days >= 1:
+        days = round(left.total_seconds() / 86400)
+        return f"expires in {days} day{'' if days == 1 else 's'}"
     return f"expires in {timeuntil(request.expires_at, now(), depth=1)}"
 
 
@@ -89,19 +97,19 @@ def moved_since(view: View, by: Actor) -> Moved | None:
 # -- gates -----------------------------------------------------------------------------------------------------------
 
 
-def gates(found: Sequence[Gate], record: rules.Record) -> list[dict[str, Any]]:
+def gates(found: Sequence[Gate], record: rules.Record, *, say_required: bool = True) -> list[dict[str, Any]]:
     """Every gate, failures first, what the policy asks for before what was only measured."""
     metrics = _metrics(record)
     ordered = sorted(found, key=lambda gate: (reports.severity(gate.outcome), not gate.required))
-    return [_gate(gate, metrics.get(gate.name)) for gate in ordered]
+    return [_gate(gate, metrics.get(gate.name), say_required) for gate in ordered]
 
 
-def _gate(gate: Gate, metric: reports.Json | None) -> dict[str, Any]:
+def _gate(gate: Gate, metric: reports.Json | None, say_required: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "outcome": gate.outcome.value,
         "name": gate.label,
         "sentence": gate.reason if metric is None else reports.found_words(metric),
-        "waiver": "The policy asks for this." if gate.required else "",
+        "waiver": "The policy asks for this." if gate.required and say_required else "",
     }
     if gate.evidence:
         shown |= {"url": reverse("evidence", args=[gate.evidence]), "label": "Evidence"}
@@ -204,26 +212,35 @@ def lineage(view: View) -> list[dict[str, Any]]:
         for role, row in view.now.record.data
     ]
     facts += [
-        {"term": f"{kind.capitalize()} evidence", "value": _digest(row.result_digest, row.status)}
+        {"term": f"{kind.capitalize()} evidence", "value": _digest(row.result_digest, _made(row.status))}
         for kind, row in sorted(view.now.record.evidence.items())
     ]
     return facts
 
 
+def _made(status: str) -> str:
+    return "computed" if status == EvidenceStatus.OK else "could not be computed"
+
+
 def bound(view: View) -> list[dict[str, Any]]:
     """What a decision is bound to."""
-    base = view.now.record.base
+    base, live = view.now.record.base, view.request.state in LIVE
     snapshot = view.request.policy
+    # A closed request keeps what was decided on; the world has moved on since, not least by applying it.
+    judged = view.now.subject_digest if live else view.request.subject_digest
+    said = "a decision names this digest" if live else "the digest that was last judged"
     replaced = f"version {base.number} holds {view.request.target_stage} now" if base else "nothing is there now"
-    return [
-        {"term": "Everything together", "value": _digest(view.now.subject_digest, "a decision names this digest")},
+    facts: list[dict[str, Any]] = [
+        {"term": "Everything together", "value": _digest(judged, said)},
         {
             "term": "Policy",
             "value": _digest(view.request.policy_digest, f"“{snapshot['id']}”, revision {snapshot['revision']}"),
         },
-        {"term": "Replaces", "value": _digest(base.artifact_digest if base else "", replaced)},
         {"term": "Alias", "value": view.request.alias},
     ]
+    if live:
+        facts.append({"term": "Replaces", "value": _digest(base.artifact_digest if base else "", replaced)})
+    return facts
 
 
 def grant_facts(view: View) -> list[dict[str, Any]]:
@@ -273,7 +290,8 @@ def history(view: View, names: Names) -> list[dict[str, Any]]:
             "tone": "info",
         }
     ]
-    entries += [_decision(row, view, names) for row in view.decisions]
+    counted = _counted(view)
+    entries += [_decision(row, str(row.pk) in counted, names) for row in view.decisions]
     if view.grant is not None:
         entries.append(
             {"sentence": f"Applied: in {view.grant.stage}", "who": "", "when": view.grant.issued_at, "tone": "ok"}
@@ -286,9 +304,15 @@ def history(view: View, names: Names) -> list[dict[str, Any]]:
 _TONES: Final = {DecisionKind.APPROVE: "ok", DecisionKind.REQUEST_CHANGES: "warn", DecisionKind.REJECT: "bad"}
 
 
-def _decision(row: Decision, view: View, names: Names) -> dict[str, Any]:
+def _counted(view: View) -> frozenset[str]:
+    """The decisions that count; for a closed request those that counted when it was closed."""
+    if view.request.state in LIVE:
+        return view.counted
+    return frozenset(str(row.pk) for row in rules.effective(view.decisions, view.request.subject_digest).values())
+
+
+def _decision(row: Decision, counts: bool, names: Names) -> dict[str, Any]:
     kind = DecisionKind(row.kind)
-    counts = str(row.pk) in view.counted
     return {
         "sentence": DECIDED[kind],
         "who": name_in(names, row.by),
@@ -328,6 +352,6 @@ def effect(view: View) -> str:
     replaced = f" and archives version {base.number}, which is there now" if base else ""
     until = (now() + rules.days(request.policy, "grant_days")).strftime("%-d %B %Y")
     return (
-        f"Applying moves version {request.version.number} to {request.target_stage}, points the alias {request.alias} at"
-        f" it{replaced}, and issues a signed grant until {until}."
+        f"Applying moves version {request.version.number} to {request.target_stage}, points the alias {request.alias}"
+        f" at it{replaced}, and issues a signed grant until {until}."
     )

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularAPIView
 
-from web.rest import data_sets, models, people, promotions, trail
+from web.rest import data_sets, erasure, models, people, promotions, trail
 from web.rest.schema import ActorScheme
 from web.routes import OPEN, route
 
@@ -34,6 +34,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("promotion-requests/<str:request_id>/apply/", promotions.Apply.as_view(), name="apply"),
     path("promotion-requests/<str:request_id>/withdraw/", promotions.Withdraw.as_view(), name="withdraw"),
     path("promotion-requests/<str:request_id>/resubmit/", promotions.Resubmit.as_view(), name="resubmit"),
+    path("erasure-requests/", erasure.Requests.as_view(), name="erasure-requests"),
+    path("erasure-requests/<str:request_id>/", erasure.One.as_view(), name="erasure-request"),
+    path("erasure-requests/<str:request_id>/approve/", erasure.Approve.as_view(), name="erasure-approve"),
+    path("erasure-requests/<str:request_id>/refuse/", erasure.Refuse.as_view(), name="erasure-refuse"),
+    path("erasure-requests/<str:request_id>/cancel/", erasure.Cancel.as_view(), name="erasure-cancel"),
+    path("erasure-requests/<str:request_id>/discover/", erasure.Discover.as_view(), name="erasure-discover"),
+    path("erasure-requests/<str:request_id>/execute/", erasure.Execute.as_view(), name="erasure-execute"),
+    path("erasure-requests/<str:request_id>/sign-off/", erasure.SignOff.as_view(), name="erasure-sign-off"),
+    path("erasure-requests/<str:request_id>/certificate/", erasure.Certificate.as_view(), name="erasure-certificate"),
     path("trail/", trail.Search.as_view(), name="trail"),
     path("trail/state/", trail.State.as_view(), name="trail-state"),
     path("trail/export/", trail.Export.as_view(), name="trail-export"),
