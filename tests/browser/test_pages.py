@@ -1,5 +1,6 @@
 """What holds for every page: one heading of the first level, labels, landmarks, no sideways scrolling, no complaint."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ _LOOK = """() => {
     nameless: all('a, button').filter((e) => seen(e) && !e.textContent.trim()).length,
     landmarks: ['header', 'main', 'footer'].map((name) => all(`body > ${name}`).length),
     ids: all('[id]').map((e) => e.id),
-    handlers: all('*').filter((e) => [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'style')).length,
+    handlers: all('*').filter((e) => [...e.attributes].some((a) => /^(on.*|style)$/.test(a.name))).length,
     wide: document.scrollingElement.scrollWidth - window.innerWidth,
     title: document.title,
     lang: document.documentElement.lang,
@@ -33,9 +34,7 @@ def faults(look: dict[str, Any]) -> list[str]:
     levels = look["headings"]
     found = {
         "not one h1": levels.count(1) != 1,
-        "a heading level is skipped": any(
-            after > before + 1 for before, after in zip(levels, levels[1:], strict=False)
-        ),
+        "a heading level is skipped": any(after > before + 1 for before, after in pairwise(levels)),
         f"without label: {look['unlabelled']}": bool(look["unlabelled"]),
         "a link or button without a name": look["nameless"] > 0,
         "landmarks": look["landmarks"] != [1, 1, 1],
@@ -61,7 +60,7 @@ def test_every_page_holds_together(chromium: Browser, server: str, width: int) -
             f"/models/{LONG}/",
             f"/models/{LONG}/versions/1/",
             "/data-sets/",
-            f"/data-sets/{LONG} rows/1/",
+            f"/data-sets/{LONG[:200]} rows/1/",
         ),
         *("/models/%3Cb%3Eempty%3Cb%3E/", "/promotions/", found.url, "/trail/", "/trail/?since=soon", "/people/"),
         *(f"/people/{reader.pk}/", "/people/new/", "/tokens/", f"/trail/object/model_version/{row.pk}/", "/nowhere/"),

@@ -115,6 +115,7 @@ def test_a_form_with_faults_says_them_and_does_not_repeat_the_identifier(officer
     assert answer.status_code == 400
     assert "The country is a code of two letters" in text
     assert 'value="case-1"' in text
+    assert "Enter it again" in text
     assert "zebedee" not in text.lower()
     empty = officer.post("/erasure/new/", {})
     assert empty.status_code == 400

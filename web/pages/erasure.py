@@ -156,6 +156,8 @@ def _refused(request: HttpRequest, form: FileForm, error: DomainError) -> HttpRe
 
 
 def _form(request: HttpRequest, form: FileForm, status: int = 200) -> HttpResponse:
+    if form.is_bound:
+        form.fields["identifier_value"].help_text = "Enter it again: what was typed here is never sent back."
     context = {
         "form": form,
         "coverage": erasure_case.coverage_table(queries.coverage()),

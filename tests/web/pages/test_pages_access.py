@@ -1,4 +1,4 @@
-"""Who gets which page: strangers are asked to sign in, others see what their roles reach, and nothing runs as markup."""
+"""Who gets which page: strangers are asked to sign in, others see what their roles reach, nothing runs as markup."""
 
 import html
 import uuid

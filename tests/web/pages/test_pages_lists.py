@@ -1,4 +1,4 @@
-"""Lists ask the database as often for thirty rows as for one, and their pages follow each other without gap or overlap."""
+"""Lists ask the database as often for thirty rows as for one, and their pages follow each other without a gap."""
 
 import re
 from collections.abc import Callable

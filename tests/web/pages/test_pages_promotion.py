@@ -1,4 +1,4 @@
-"""The promotion pages: asking, reading in the right order, deciding, applying; and every way in which that is refused."""
+"""The promotion pages: asking, reading in the right order, deciding, applying; and each way that is refused."""
 
 import html
 import re
