@@ -11,10 +11,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from pytest_django.plugin import _setup_django
+
+if TYPE_CHECKING:
+    from deploy.run.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "plimsoll"
@@ -108,9 +112,10 @@ def fresh_database(django_db_setup, django_db_blocker) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory):
+def stack() -> Iterator["Stack"]:
     """A whole running installation on a free port, for tests over HTTP. Mark such tests ``xdist_group("stack")``."""
     from deploy.run.stack import Stack
 
-    with Stack(tmp_path_factory.mktemp("stack"), port=0) as running:
+    # Not below pytest's own folder: it closes that to the account the database runs under.
+    with tempfile.TemporaryDirectory(prefix="plimsoll-stack-") as folder, Stack(Path(folder), port=0) as running:
         yield running

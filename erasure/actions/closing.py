@@ -1,5 +1,6 @@
 """Signing off: a second person ends an executed request, and with that the signed certificate is issued."""
 
+import base64
 import hashlib
 from datetime import datetime
 from typing import Any, Final
@@ -34,6 +35,11 @@ def signing_key() -> Ed25519PrivateKey:
 def public_key() -> Ed25519PublicKey:
     """What certificates of this installation are verified with."""
     return signing_key().public_key()
+
+
+def public_key_text() -> str:
+    """The same as people hand it on: 32 bytes in base64url."""
+    return base64.urlsafe_b64encode(public_key().public_bytes_raw()).rstrip(b"=").decode()
 
 
 def key_id() -> str:

@@ -1,4 +1,4 @@
-"""``python -m tests.checks.templates``: no template carries inline style or script, which the content policy forbids."""
+"""``python -m tests.checks.templates``: no template carries inline style or script; the content policy forbids them."""
 
 import re
 import sys

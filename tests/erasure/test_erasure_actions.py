@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from audit import door
+from audit import door, keys
 from audit.actors import SYSTEM, Actor
 from audit.clock import now
 from audit.errors import Conflict, Denied, Duplicate, Invalid, Stale
 from audit.events import Action
 from audit.models import Event
 from erasure import queries, rules, sealing
-from erasure.actions import closing, deciding, discovery, execution, filing, replacing, sweeping
+from erasure.actions import closing, deciding, discovery, execution, failing, filing, moves, replacing, sweeping
 from erasure.engine import signature
 from erasure.models import ErasureRequest, ErasureTask, ModelObligation
 from erasure.states import CLOSED, TRANSITIONS, State
@@ -251,6 +251,15 @@ def test_a_key_without_its_box_and_a_box_without_its_key_open_nothing(officer: A
 def test_a_filing_that_fails_leaves_no_key(officer: Actor) -> None:
     with pytest.raises(Invalid):
         cases.file(officer, received_on=now().date() + timedelta(days=3))
+    assert key_files() == []
+    assert not ErasureRequest.objects.exists()
+
+
+def test_a_trail_that_cannot_be_written_stops_the_filing_and_leaves_no_key(officer: Actor, settings: Any) -> None:
+    (settings.PLIMSOLL_KEYS / "writer.key").write_text("no key")
+    keys.secret.cache_clear()
+    with pytest.raises(ValueError, match="hexadecimal"):
+        cases.file(officer)
     assert key_files() == []
     assert not ErasureRequest.objects.exists()
 
@@ -583,6 +592,24 @@ def test_a_worker_that_lost_its_lease_changes_nothing(ana: Actor, officer: Actor
     ErasureTask.objects.get(pk=task.pk)
     assert list(DataSet.objects.order_by("number").values_list("number", "state", "digest")) == before
     assert cases.fresh(request).state == State.AWAITING_SIGNOFF
+
+
+def test_a_slow_worker_does_not_swap_what_another_one_has_taken_over(ana: Actor, officer: Actor, other: Actor) -> None:
+    row = cases.people(ana)
+    request = cases.approved(officer, other)
+    slow = execution.claim(request.pk)
+    lapse(request)
+    fast = execution.claim(request.pk)
+    assert slow is not None
+    assert fast is not None
+    with pytest.raises(moves.LeaseLostError):
+        replacing.replace(slow, ErasureTask.objects.get(), MAIL)
+    failing.fail(slow, Action.ERASURE_EXECUTE, "It took too long.")
+    row.refresh_from_db()
+    assert (row.state, cases.fresh(request).state, cases.fresh(request).problem) == ("present", State.EXECUTING, "")
+    assert list(storage.place("data-sets/x").parent.iterdir()) == [storage.existing(row.path).parent]
+    execution.execute(fast)
+    assert cases.fresh(request).state == State.VERIFYING
 
 
 def lapse(request: ErasureRequest) -> None:

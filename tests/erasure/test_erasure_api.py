@@ -15,7 +15,7 @@ from access.roles import Role
 from audit import door
 from audit.actors import SYSTEM, Actor
 from audit.models import Event
-from erasure.actions import discovery, execution
+from erasure.actions import closing, discovery, execution
 from erasure.models import ErasureRequest
 from registry.models import DataSet
 from tests import erasure_cases as cases
@@ -103,6 +103,10 @@ def test_the_whole_way_over_rest(ana: Actor, officer: Client, other: Client, tmp
     said = capsys.readouterr().out
     assert said.startswith("VERIFIED with this installation's key.")
     assert "people v1: 6 rows, 2 erased, 4 kept" in said
+    call_command("verify_certificate", path, "--public-key", closing.public_key_text())
+    assert capsys.readouterr().out.startswith("VERIFIED with the given key.")
+    with pytest.raises(CommandError, match="another key"):
+        call_command("verify_certificate", path, "--public-key", "A" * 43)
     path.write_bytes(file.content.replace(b'"erased":2', b'"erased":1'))
     with pytest.raises(CommandError, match="NOT VERIFIED"):
         call_command("verify_certificate", path)

@@ -120,7 +120,7 @@ def sentence(entry: Entry, names: Names) -> str:
         return f"{words[:1].upper()}{words[1:]}{about}"
     action = _action(entry)
     tried = WORDS[action] if action is not None else entry.leaf["action"]
-    return f"{'Refused' if entry.leaf['outcome'] == 'denied' else 'Failed'} to {tried}{about}"
+    return f"Tried to {tried}{about}"
 
 
 def _action(entry: Entry) -> Action | None:
@@ -146,7 +146,7 @@ def object_words(entry: Entry, names: Names) -> str:
     """What it was done to, by name where it has one."""
     target = entry.leaf["object"]
     label = (entry.leaf.get("change") or {}).get("on")
-    if label:
+    if label and target["type"] not in _NO_LABEL:
         return isolated(str(label))
     if target["type"] == "user":
         return isolated(names.get(target["id"], GONE)) if _action(entry) not in _ON_ONESELF else ""

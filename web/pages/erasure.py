@@ -157,7 +157,7 @@ def _refused(request: HttpRequest, form: FileForm, error: DomainError) -> HttpRe
 
 def _form(request: HttpRequest, form: FileForm, status: int = 200) -> HttpResponse:
     if form.is_bound:
-        form.fields["identifier_value"].help_text = "Enter it again: what was typed here is never sent back."
+        form["identifier_value"].help_text = "Enter it again: what was typed here is never sent back."
     context = {
         "form": form,
         "coverage": erasure_case.coverage_table(queries.coverage()),
@@ -198,6 +198,7 @@ def _shown(
         "in_work": found.state in IN_WORK or found.state in {State.RECEIVED, State.APPROVED},
         "buttons": buttons,
         "refusals": refusals,
+        "reason_needed": bool(set(erasure_case.REASONED) & set(view.available_actions)),
         "may_comment": any(not button["why_id"] for button in buttons),
         "comment": comment,
         "closed": found.state in CLOSED,

@@ -9,6 +9,7 @@ from django.utils.dateformat import format as format_date
 
 from audit.queries import Entry
 from erasure import rules
+from erasure.actions import closing
 from erasure.actions.filing import SOURCE
 from erasure.models import ErasureRequest, ErasureTask, ModelObligation
 from erasure.queries import View, due
@@ -59,6 +60,8 @@ BUTTONS: Final[dict[State, tuple[str, ...]]] = {
     State.AWAITING_SIGNOFF: ("sign_off",),
     State.NEEDS_ATTENTION: ("execute", "discover", "refuse", "cancel"),
 }
+# These need a reason.
+REASONED: Final = ("refuse", "cancel")
 _LABELS: Final[dict[str, tuple[str, str]]] = {
     "approve": ("Approve this plan", "primary"),
     "sign_off": ("Sign off and issue the certificate", "primary"),
@@ -203,7 +206,11 @@ def certificate_facts(view: View) -> list[dict[str, Any]]:
     return _facts(
         [
             ("SHA-256 of the file", {"digest": view.certificate.sha256}),
-            ("To check it", {"text": "python manage.py verify_certificate FILE", "note": "on any machine, offline"}),
+            ("Signed with", {"text": closing.key_id(), "note": f"Ed25519 public key {closing.public_key_text()}"}),
+            (
+                "To check it",
+                {"text": "python manage.py verify_certificate FILE", "note": "offline; elsewhere with --public-key"},
+            ),
         ]
     )
 
