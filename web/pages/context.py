@@ -118,6 +118,15 @@ _remembered = _Remembered()
 _lock = Lock()
 
 
+def fresh_state(log: str) -> State:
+    """The state of a log as it is now; the foot of the same page will say the same."""
+    head = state(log)
+    if log == "admin":
+        with _lock:
+            _remembered.state, _remembered.until = head, time.monotonic() + _TRAIL_SECONDS
+    return head
+
+
 def forget_trail_line() -> None:
     """Ask for the state of the log again on the next page."""
     _remembered.until = 0.0

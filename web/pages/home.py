@@ -10,13 +10,13 @@ from django.urls import reverse
 from access import grants, policy, queries
 from audit.actors import Actor
 from audit.events import Action
-from audit.queries import Filter, search, state
+from audit.queries import Filter, search
 from audit.subjects import TRAIL
 from registry.models import Job, PromotionRequest
 from registry.queries import visible
 from registry.states import LIVE, JobState
 from web.pages import entries, promotions, trail
-from web.pages.context import client_command, may_somewhere, url_or_none
+from web.pages.context import client_command, fresh_state, may_somewhere, url_or_none
 from web.pages.guard import actor_of, open_page
 from web.pages.models import requests_table, version_url
 from web.pages.names import names_of
@@ -127,7 +127,7 @@ def _trail() -> dict[str, Any]:
     """Where the log stands, and the newest refusals."""
     rows = search(Filter(outcome="denied"), size=5).entries
     return {
-        "banner": trail.banner(state("admin")),
+        "banner": trail.banner(fresh_state("admin")),
         "refusals": entries.listed(rows, names_of(entries.accounts_in(rows))),
         "no_refusals": {
             "title": "Nothing was refused yet",

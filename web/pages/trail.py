@@ -22,7 +22,7 @@ from audit.subjects import TRAIL
 from registry.queries.visible import uuid_of
 from web.errors import face_of
 from web.pages import entries, paging
-from web.pages.context import NOT_WITNESSED, is_witnessed, signed_words
+from web.pages.context import NOT_WITNESSED, fresh_state, is_witnessed, signed_words
 from web.pages.forms import PageForm, TextField
 from web.pages.guard import actor_of, page
 from web.pages.names import names_of
@@ -120,7 +120,7 @@ def _search(
         "form": form,
         "entries": entries.listed(rows, names_of(entries.accounts_in(rows)), with_changes=False),
         "empty": _EMPTY,
-        "banner": banner(queries.state(log)),
+        "banner": banner(fresh_state(log)),
         "page": paging.links(request, _summary(rows), found.after if found else ""),
         "may_export": policy.why_not(actor_of(request), Action.TRAIL_EXPORT, TRAIL),
         "export_words": _export_words(chosen),
