@@ -15,10 +15,10 @@ from audit import digests, door
 from audit.actors import SYSTEM, Actor
 from audit.errors import Conflict, NotFound
 from audit.events import Action
-from registry import jobs
-from registry.models import Evidence, Job, ModelVersion
+from registry import jobs, storage
+from registry.models import DataSet, Evidence, Job, ModelVersion
 from registry.queries import evidence as found
-from registry.states import DataRole, EvidenceKind, EvidenceStatus, JobKind
+from registry.states import DataRole, DataState, EvidenceKind, EvidenceStatus, JobKind
 
 _FOLLOWING: Final = (EvidenceKind.PREDICTIONS, EvidenceKind.FAIRNESS, EvidenceKind.EXPLANATION)
 
@@ -60,6 +60,7 @@ def attach(*, by: Actor = SYSTEM, job: Job, fence: int, finding: Finding, key: u
     has taken the job over.
     """
     with door.open(by, Action.EVIDENCE_ATTACH, on=job.version) as entry:
+        finding = _without_erased_rows(finding)
         row = create(entry.locked, finding, requested_by=job.requested_by, key=key)
         jobs.finish(job, fence)
         start_what_is_ready(entry.locked, job.requested_by)
@@ -68,6 +69,28 @@ def attach(*, by: Actor = SYSTEM, job: Job, fence: int, finding: Finding, key: u
             after={"kind": row.kind, "status": row.status, "result": row.result_digest, "job": str(job.pk)},
         )
         return row
+
+
+def _without_erased_rows(finding: Finding) -> Finding:
+    """A file about single rows is not kept once its data was erased while the job ran.
+
+    The share lock makes an erasure that comes now wait; it then finds the file by the evidence attached here.
+    """
+    if not finding.path:
+        return finding
+    used = [value for value in finding.inputs.values() if isinstance(value, str)]
+    rows = DataSet.objects.filter(digest__in=used).select_for_update(of=("self",), no_key=True)
+    gone = [str(row) for row in rows if row.state == DataState.ERASED]
+    if not gone:
+        return finding
+    storage.remove(finding.path)
+    return failed(
+        finding.kind,
+        finding.inputs,
+        f"The content of {', '.join(gone)} was erased while this was computed.",
+        code="data_erased",
+        seed=finding.seed,
+    )
 
 
 def create(version: ModelVersion, finding: Finding, *, requested_by: str, key: uuid.UUID | None = None) -> Evidence:

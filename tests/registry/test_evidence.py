@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from access.roles import Role
-from audit.actors import Actor
+from audit import door
+from audit.actors import SYSTEM, Actor
 from audit.errors import Conflict, Denied
-from registry import jobs
+from audit.events import Action
+from registry import jobs, storage
 from registry.actions import data_sets, evidence
-from registry.models import Evidence, Job, ModelVersion
+from registry.models import DataSet, Evidence, Job, ModelVersion
 from registry.queries import evidence as queries
-from registry.states import DataRole, EvidenceKind, JobKind, JobState
+from registry.states import DataRole, DataState, EvidenceKind, JobKind, JobState
 from tests import evidence_cases as cases
 from tests import factories
 
@@ -144,3 +146,26 @@ def test_only_plimsoll_itself_attaches_evidence(by: Actor, version: ModelVersion
     finding = evidence.Finding(kind=EvidenceKind.PREDICTIONS, inputs={}, result={})
     with pytest.raises(Denied, match="Only Plimsoll itself may attach evidence"):
         evidence.attach(by=by, job=held, fence=held.fence, finding=finding)
+
+
+def test_predictions_that_come_after_their_data_was_erased_are_not_kept() -> None:
+    by = cases.scientist()
+    version = cases.ready(by)
+    rows = DataSet.objects.get()
+    held = jobs.claim(cases.job(version, JobKind.PREDICTIONS).pk)
+    assert held is not None
+    file = storage.new_file("evidence/late.arrow")
+    file.write_bytes(b"one line per person")
+    with door.open(SYSTEM, Action.ERASURE_EXECUTE, on=rows) as entry:
+        DataSet.objects.filter(pk=rows.pk).update(state=DataState.ERASED, path="")
+        entry.record()
+    finding = evidence.Finding(
+        kind=EvidenceKind.PREDICTIONS,
+        inputs={"evaluation": rows.digest},
+        result={"rows": 1},
+        path="evidence/late.arrow",
+    )
+    row = evidence.attach(job=held, fence=held.fence, finding=finding)
+    assert (row.status, row.path) == ("ERROR", "")
+    assert row.reason == f"The content of {rows} was erased while this was computed."
+    assert not file.exists()
