@@ -36,7 +36,7 @@ check: .venv/development
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run  # needs no database
 	$(BIN)/python -m tests.checks.templates
 
-test: .venv/development browser check
+test: .venv/development programs check
 	@$(BIN)/python -m pytest $(if $(PYTEST),$(PYTEST),-n 2 --dist loadgroup)
 
 bench: .venv/development
@@ -46,15 +46,17 @@ clean:
 	@find . -path ./.venv -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The browser tests drive an installed Chromium; nothing is downloaded for them.
-.PHONY: browser
-browser:
-	@[ -n "$${CHROMIUM:-}" ] && [ -x "$${CHROMIUM}" ] && exit 0
-	for name in chromium chromium-browser google-chrome google-chrome-stable; do
-	  command -v $$name > /dev/null && exit 0
-	done
-	echo "The browser tests need Chromium and none was found. Install it (apt-get install chromium) or set CHROMIUM=/path/to/it." >&2
-	exit 1
+# The tests drive an installed Chromium and an installed Redis; nothing is downloaded for them.
+.PHONY: programs
+programs:
+	@lacking=
+	[ -n "$${CHROMIUM:-}" ] && [ -x "$${CHROMIUM}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
+	  || lacking="chromium"
+	command -v redis-server > /dev/null || lacking="$$lacking redis-server"
+	if [ -n "$$lacking" ]; then
+	  echo "The tests need what this machine lacks. Install it: apt-get install $$lacking (or set CHROMIUM=/path/to/a/browser)." >&2
+	  exit 1
+	fi
 
 # The environment. The files are stamps: a target is made again only when what it was made from has changed.
 # Compiled at once: a model in the sandbox sees a read-only environment and would compile the same libraries each time.
