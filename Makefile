@@ -61,7 +61,7 @@ programs:
 # The environment. The files are stamps: a target is made again only when what it was made from has changed.
 # Compiled at once: a model in the sandbox sees a read-only environment and would compile the same libraries each time.
 # uv does in seconds what pip does in minutes, but it does not read pip's configuration; where that matters, pip it is.
-install = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement $(1) \
+install = $(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python --requirement $(1) \
   || $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(1)
 
 .venv/runtime: requirements.txt .venv/uv
