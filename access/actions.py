@@ -1,6 +1,7 @@
 """Changes to accounts, roles, tokens and sign-in links. Each is one function, one transaction, one entry."""
 
 import re
+import unicodedata
 from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
@@ -18,6 +19,8 @@ from audit.events import Action
 from audit.subjects import INSTALLATION, Subject
 
 _USERNAME = re.compile(r"[\w.@+-]{1,150}\Z")
+_MOST_DISPLAY_NAME = 150
+_MOST_EMAIL = 254
 LINK_LIFETIME = timedelta(hours=24)
 
 
@@ -29,19 +32,30 @@ def create_user(
     Raises Invalid for a bad name or a weak password, Duplicate for a name in use (in any case).
     """
     with door.open(by, Action.USER_CREATE, on=INSTALLATION) as entry:
-        if not _USERNAME.match(username):
-            raise Invalid("A user name has 1 to 150 letters, digits and the signs . @ + - _ .", code="bad_username")
-        if User.objects.filter(username__iexact=username).exists():
-            raise Duplicate("There is an account with this user name already.", code="username_taken")
+        _check_names(username, display_name, email)
         user = User(username=username, display_name=display_name, email=email, is_service=is_service)
         _set_password(user, password)
-        user.save(force_insert=True)
+        # Two may ask for one name at once: the constraint lets one through, and the other is told, not broken.
+        User.objects.bulk_create([user], ignore_conflicts=True)
+        if not User.objects.filter(pk=user.pk).exists():
+            raise Duplicate("There is an account with this user name already.", code="username_taken")
         entry.record(
             on=user,
             after={"is_service": is_service},
             private={"username": username, "display_name": display_name, "email": email},
         )
         return user
+
+
+def _check_names(username: str, display_name: str, email: str) -> None:
+    if not _USERNAME.match(username):
+        raise Invalid("A user name has 1 to 150 letters, digits and the signs . @ + - _ .", code="bad_username")
+    # A password takes long to hash; a name in use is seen before that.
+    if User.objects.filter(username__iexact=username).exists():
+        raise Duplicate("There is an account with this user name already.", code="username_taken")
+    for text, most, what in ((display_name, _MOST_DISPLAY_NAME, "name shown"), (email, _MOST_EMAIL, "mail address")):
+        if len(text) > most or not text.isprintable():
+            raise Invalid(f"The {what} has at most {most} characters, none of them invisible.", code="bad_name")
 
 
 def _set_password(user: User, password: str | None) -> None:
@@ -60,10 +74,7 @@ def grant_role(
 ) -> RoleGrant:
     """Give ``user`` a role on the models whose names match ``pattern`` (shell wildcards), until a date or for good."""
     with door.open(by, Action.ROLE_GRANT, on=user) as entry:
-        if not 1 <= len(pattern) <= 256 or set(pattern) & set("\x00[]"):
-            raise Invalid(
-                "A pattern has 1 to 256 characters; * stands for any text, ? for one character.", code="bad_pattern"
-            )
+        _check_pattern(pattern)
         if until is not None and until <= now():
             raise Invalid("The end date must lie in the future.", code="bad_until")
         if RoleGrant.objects.filter(user=user, role=role, pattern=pattern, revoked_at=None).exists():
@@ -73,6 +84,17 @@ def grant_role(
             after={"role": role.value, "pattern": pattern, "until": until.isoformat() if until else None}, reason=reason
         )
         return grant
+
+
+def _check_pattern(pattern: str) -> None:
+    if not 1 <= len(pattern) <= 256 or set(pattern) & set("[]") or not pattern.isprintable():
+        raise Invalid(
+            "A pattern has 1 to 256 characters, no brackets and nothing invisible; * stands for any text, ? for one"
+            " character.",
+            code="bad_pattern",
+        )
+    if not unicodedata.is_normalized("NFC", pattern):
+        raise Invalid("A pattern must be in Unicode normal form C, as names are.", code="bad_pattern")
 
 
 def revoke_role(*, by: Actor, grant: RoleGrant, reason: str = "") -> None:
@@ -96,6 +118,8 @@ def create_token(*, by: Actor, user: User, name: str, expires_at: datetime | Non
             raise NotFound("There is no such account.")
         if not 1 <= len(name.strip()) <= 100 or "\x00" in name:
             raise Invalid("A token needs a name of 1 to 100 characters, to tell it from your others.", code="bad_name")
+        if expires_at is not None and expires_at <= now():
+            raise Invalid("A token must expire in the future.", code="bad_expiry")
         secret = tokens.new_token()
         token = Token.objects.create(
             user=user,

@@ -33,6 +33,7 @@ def export(*, by: Actor, chosen: Filter, out: BinaryIO) -> Exported:
     Raises Invalid for a filter no entry can match, Unavailable while nothing of the log is signed yet.
     """
     with door.open(by, Action.TRAIL_EXPORT, on=TRAIL) as entry:
+        chosen.check()
         head = state(chosen.log)
         if head.signed_size == 0:
             raise Unavailable("Nothing of this log is signed yet; try again in a moment.", code="nothing_signed")

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -82,13 +82,7 @@ def search(chosen: Filter, after: str = "", size: int = PAGE) -> Page:
     """Entries that match, newest first. ``after`` is the ``Page.after`` of the page before."""
     rows = matching(chosen).order_by("-recorded_at", "-id")
     if after:
-        moment, _, last = after.partition("/")
-        try:
-            rows = rows.extra(
-                where=["(recorded_at, id) < (%s, %s)"], params=[datetime.fromisoformat(moment), uuid.UUID(last)]
-            )
-        except ValueError:
-            raise Invalid("This page does not exist; start again from the first.", code="bad_page") from None
+        rows = rows.extra(where=["(recorded_at, id) < (%s, %s)"], params=list(_place(after)))
     found = list(rows[: size + 1])
     more = len(found) > size
     found = found[:size]
@@ -96,6 +90,31 @@ def search(chosen: Filter, after: str = "", size: int = PAGE) -> Page:
         entries=readable(found),
         after=f"{found[-1].recorded_at.isoformat()}/{found[-1].id}" if more else "",
     )
+
+
+def _place(after: str) -> tuple[datetime, uuid.UUID]:
+    """Where a page begins: the instant and the id in ``Page.after``."""
+    moment, _, last = after.partition("/")
+    try:
+        return _utc(datetime.fromisoformat(moment)), uuid.UUID(last)
+    except ValueError:
+        raise Invalid("This page does not exist; start again from the first.", code="bad_page") from None
+
+
+def _utc(instant: datetime) -> datetime:
+    """``instant`` in UTC, where there is one: near the first and the last day there is not."""
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("There is no such instant in UTC.") from None
+
+
+def instant_of(text: str) -> datetime:
+    """A time as people write it; without a zone it is UTC. Raises Invalid when it is none."""
+    try:
+        return _utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise Invalid("A time reads like 2026-11-22T14:00:00Z or 2026-11-22.", code="bad_filter") from None
 
 
 def matching(chosen: Filter) -> QuerySet[Event]:

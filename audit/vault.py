@@ -25,10 +25,14 @@ def _decrypt(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
 
 
 def _person_key(subject_id: str) -> bytes | None:
-    row = SubjectKey.objects.filter(pk=subject_id).first()
-    if row is None:
-        return None
-    return _decrypt(keys.secret("wrapping"), bytes(row.wrapped_dek), subject_id.encode())
+    return _person_keys({subject_id}).get(subject_id)
+
+
+def _person_keys(subject_ids: set[str]) -> dict[str, bytes]:
+    """The keys of some people, without those that were deleted."""
+    rows = SubjectKey.objects.filter(pk__in=subject_ids)
+    wrapping = keys.secret("wrapping")
+    return {row.pk: _decrypt(wrapping, bytes(row.wrapped_dek), row.pk.encode()) for row in rows}
 
 
 def _ensure_person_key(subject_id: str) -> bytes:
@@ -63,10 +67,10 @@ def store(event_id: uuid.UUID, subject_id: str, openings: dict[str, str]) -> Non
 def openings(event_ids: list[uuid.UUID]) -> dict[uuid.UUID, dict[str, str]]:
     """The disclosures of some events that can still be read: ``{event: {path: disclosure}}``."""
     rows = list(Disclosure.objects.filter(event_id__in=event_ids))
-    person_keys = {subject: _person_key(subject) for subject in {row.subject_id for row in rows}}
+    person_keys = _person_keys({row.subject_id for row in rows})
     found: dict[uuid.UUID, dict[str, str]] = {}
     for row in rows:
-        key = person_keys[row.subject_id]
+        key = person_keys.get(row.subject_id)
         if key is not None:
             clear = _decrypt(key, bytes(row.ciphertext), f"{row.event_id}/{row.path}".encode())
             found.setdefault(row.event_id, {})[row.path] = clear.decode()

@@ -12,6 +12,7 @@ from audit import digests
 from audit.clock import now
 from registry.models import DataSet, Decision, Evidence, ModelVersion, PromotionRequest
 from registry.states import (
+    LIVE,
     DataRole,
     DataState,
     DecisionKind,
@@ -211,6 +212,8 @@ def days(policy: Mapping[str, Any], name: str) -> timedelta:
     return timedelta(days=int(policy[name]))
 
 
+EXPIRED: Final = "This request has expired; file a new one."
+
 # -- when ------------------------------------------------------------------------------------------------------------
 
 
@@ -245,7 +248,7 @@ def why_not_decidable(request: PromotionRequest, seen: Current) -> str | None:
     reopened = request.state == RequestState.APPROVED and has_moved(request, seen)
     if request.state != RequestState.OPEN and not reopened:
         return f"This request is {words(request)}; only an open one can be decided on."
-    return "This request has expired; file a new one." if request.expires_at <= now() else None
+    return EXPIRED if request.expires_at <= now() else None
 
 
 def why_not_approvable(found: Sequence[Gate]) -> str | None:
@@ -268,6 +271,18 @@ def why_not_appliable(request: PromotionRequest, seen: Current) -> str | None:
     if request.approved_at is None or request.approved_at + days(request.policy, "approval_days") <= now():
         return "The approval is too old to be applied; file a new request."
     return why_not_approvable(gates(seen.record, request.policy))
+
+
+def why_not_resubmittable(request: PromotionRequest) -> str | None:
+    """Why a request cannot be put before the reviewers again; None when it can."""
+    if request.state != RequestState.CHANGES_REQUESTED:
+        return f"This request is {words(request)}; no changes were requested."
+    return EXPIRED if request.expires_at <= now() else None
+
+
+def why_not_withdrawable(request: PromotionRequest) -> str | None:
+    """Why a request cannot be taken back; None while it is live."""
+    return None if request.state in LIVE else f"This request is {words(request)}; it cannot be withdrawn any more."
 
 
 def why_not_own(account: str | None, request: PromotionRequest) -> str | None:

@@ -120,11 +120,16 @@ def body_of(error: errors.DomainError, request: HttpRequest) -> dict[str, object
     return {
         "error": {
             "code": error.code,
-            "sentence": error.sentence,
+            "sentence": ended(error.sentence),
             "details": error.details,
             "request_id": getattr(request, "request_id", ""),
         }
     }
+
+
+def ended(sentence: str) -> str:
+    """A sentence with its full stop: MLflow's own wording, which the wire repeats to the letter, has none."""
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def _page(request: HttpRequest, error: errors.DomainError, face: Face) -> HttpResponse:
@@ -135,7 +140,7 @@ def _page(request: HttpRequest, error: errors.DomainError, face: Face) -> HttpRe
             return HttpResponseRedirect(sign_in)
         actions.append({"label": "Sign in", "url": reverse("sign-in"), "kind": "primary"})
     context = {
-        "sentence": error.sentence,
+        "sentence": ended(error.sentence),
         "code": error.code,
         "request_id": getattr(request, "request_id", ""),
         "actions": actions,

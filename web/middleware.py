@@ -1,7 +1,6 @@
 """What happens around every request: an id, an actor, errors in one voice, and the refusal of unchecked successes."""
 
 import base64
-import binascii
 import logging
 import re
 import secrets
@@ -65,6 +64,7 @@ class ErrorMiddleware:
         try:
             if "\x00" in request.path_info or "\x00" in request.META.get("QUERY_STRING", ""):
                 raise Invalid("The address holds a NUL character.", code="malformed")
+            _read_as_utf8(request)
             response = self.get_response(request)
         except Exception as error:  # noqa: BLE001 - this is the outermost handler
             return errors.respond(request, error)
@@ -74,6 +74,19 @@ class ErrorMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:
         return errors.respond(request, error)
+
+
+_FORMS = frozenset({"application/json", "application/x-www-form-urlencoded", "multipart/form-data"})
+
+
+def _read_as_utf8(request: HttpRequest) -> None:
+    """Text is UTF-8 here. Django would take any codec a body names, for the address as well, compression included."""
+    charset = request.content_params.get("charset", "utf-8") if request.content_params else "utf-8"
+    if charset.strip().lower() in {"utf-8", "utf8", "us-ascii", "ascii"}:
+        return
+    if request.content_type in _FORMS:
+        raise Invalid("Text is read as UTF-8 here: send it in that encoding.", code="bad_encoding")
+    request.encoding = "utf-8"
 
 
 class ActorMiddleware:
@@ -95,7 +108,7 @@ def _refuse_large_from_strangers(request: HttpRequest) -> None:
     """Nobody we do not know makes us receive a file: reading a form's token reads its files too."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     known = request.actor.account is not None  # type: ignore[attr-defined]
-    if not known and length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+    if not known and length.isascii() and length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         raise TooLarge("Sign in before sending something this large.")
 
 
@@ -123,7 +136,7 @@ def _actor(request: HttpRequest) -> Actor:
 def _basic(value: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no Base64, no ASCII, no UTF-8
         raise Unauthenticated("The Basic credentials cannot be read.", code="bad_credentials") from None
     name, colon, password = text.partition(":")
     if not colon:

@@ -8,10 +8,10 @@ from access.roles import Role, either
 from audit import digests, door
 from audit.actors import Actor
 from audit.clock import now
-from audit.errors import Conflict, Denied, Duplicate, Invalid, NotFound, Stale
+from audit.errors import Conflict, Denied, Duplicate, Invalid, Stale
 from audit.events import Action
 from registry import grants, rules
-from registry.actions import stages
+from registry.actions import stages, versions
 from registry.models import Decision, Grant, ModelVersion, PromotionRequest, RegisteredModel
 from registry.states import (
     ALIAS_OF_STAGE,
@@ -31,8 +31,8 @@ def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justifi
     Raises Invalid (no such protected stage, no justification), Conflict (already there, nobody could decide),
     Duplicate (the model has a live request for that stage).
     """
-    with door.open(by, Action.PROMOTION_REQUEST, on=version) as entry:
-        version = entry.locked
+    with door.open(by, Action.PROMOTION_REQUEST, on=version.subject()) as entry:
+        version = versions.locked(by, Action.PROMOTION_REQUEST, version)
         stage = _protected(target_stage)
         text = _text(justification, "justification", rules.MOST_JUSTIFICATION)
         if not text:
@@ -86,11 +86,8 @@ def _text(value: str, name: str, most: int) -> str:
 
 
 def _check_can_open(by: Actor, version: ModelVersion, stage: Stage) -> None:
-    if version.deleted_at is not None:
-        raise NotFound(f"{version} was deleted.")
     if version.stage == stage:
         raise Conflict(f"{version} is in {stage.value} already.", code="already_there")
-    RegisteredModel.objects.select_for_update().get(pk=version.model_id)
     live = PromotionRequest.objects.filter(
         model=version.model, target_stage=stage.value, state__in=[state.value for state in LIVE]
     ).first()
@@ -111,13 +108,28 @@ def _check_can_open(by: Actor, version: ModelVersion, stage: Stage) -> None:
 
 
 def _expire_if_due(request: PromotionRequest) -> bool:
-    """Close a request whose time is over (a sweep may be late; a read never is). Whether it was closed."""
-    if request.expires_at > now():
+    """Close a request whose time is over (a sweep may be late; a read never is). Whether it was closed.
+
+    Nobody is waited for: whoever holds the request is about to decide its fate, and may wait for the model we hold.
+    """
+    if request.expires_at > now() or (RequestState(request.state), RequestAct.EXPIRE) not in TRANSITIONS:
+        return False
+    held = PromotionRequest.objects.select_for_update(skip_locked=True).filter(pk=request.pk, state=request.state)
+    if not held.exists():
         return False
     _move(request, RequestAct.EXPIRE)
     request.closed_at = now()
     request.save(update_fields=["state", "closed_at"])
     return True
+
+
+def _hold_version(request: PromotionRequest) -> ModelVersion:
+    """The request's version as it is now, held still until the decision or its application is written: description,
+    data links and evidence change under the version's lock only.
+    """
+    version = ModelVersion.objects.select_related("model").select_for_update(of=("self",)).get(pk=request.version_id)
+    request.version = version
+    return version
 
 
 def _move(request: PromotionRequest, act: RequestAct) -> None:
@@ -142,6 +154,7 @@ def decide(
         request = entry.locked
         before = request.state
         text = _text(comment, "comment", rules.MOST_COMMENT)
+        _hold_version(request)
         seen = rules.current(request)
         _reopen_if_moved(request, seen)
         _check_can_decide(request, seen, kind, subject_digest, text)
@@ -221,6 +234,7 @@ def resubmit(*, by: Actor, request: PromotionRequest, comment: str) -> Promotion
         request = entry.locked
         before = request.state
         _check_own(by, request)
+        _refuse(rules.why_not_resubmittable(request), "wrong_state", request)
         _move(request, RequestAct.RESUBMIT)
         seen = rules.current(request)
         request.sections, request.subject_digest = seen.sections, seen.subject_digest
@@ -239,6 +253,7 @@ def withdraw(*, by: Actor, request: PromotionRequest, comment: str = "") -> Prom
         request = entry.locked
         before = request.state
         _check_own(by, request)
+        _refuse(rules.why_not_withdrawable(request), "wrong_state", request)
         _move(request, RequestAct.WITHDRAW)
         request.closed_at = now()
         request.save(update_fields=["state", "closed_at"])
@@ -269,11 +284,11 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
             entry.record(after={"state": request.state, "grant": str(grant.pk), "repeated": True})
             return grant
         RegisteredModel.objects.select_for_update().get(pk=request.model_id)
+        version = _hold_version(request)
         seen = rules.current(request)
         _check_can_apply(request, seen, subject_digest)
         before, replaced = request.state, seen.record.base
         grant = _issue(request)
-        version = ModelVersion.objects.select_for_update().get(pk=request.version_id)
         if replaced is not None:
             Grant.objects.filter(version=replaced, stage=request.target_stage, state=GrantState.ACTIVE.value).update(
                 state=GrantState.REPLACED.value

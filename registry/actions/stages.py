@@ -4,6 +4,8 @@ Both are called by the ungoverned acts (``registry/actions/versions.py``, ``alia
 the refusal for protected stages and aliases stands here, once.
 """
 
+from urllib.parse import quote
+
 from django.conf import settings
 
 from audit.actors import Actor
@@ -15,7 +17,7 @@ from registry.states import PROTECTED_ALIASES, PROTECTED_STAGES, Stage
 
 def promotion_address(model: str, number: int | str) -> str:
     """The page on which a promotion of this version is filed."""
-    return f"{settings.PLIMSOLL_PUBLIC_URL}/models/{model}/versions/{number}/promote/"
+    return f"{settings.PLIMSOLL_PUBLIC_URL}/models/{quote(model, safe='')}/versions/{number}/promote/"
 
 
 def refuse_protected_stage(version: ModelVersion, to_stage: Stage) -> None:

@@ -45,7 +45,6 @@ def create(
     what ``sources.resolve`` raises, and Invalid for a field that does not fit.
     """
     tags = tags or {}
-    policy.require_read(by, Action.VERSION_CREATE, model)
     origin = _origin(by, model, source, run_id, model_id, is_prompt=fields.is_prompt(tags))
     with door.open(by, Action.VERSION_CREATE, on=model) as entry:
         row: RegisteredModel = entry.locked  # the lock makes concurrent creates queue: each number is used once
@@ -90,8 +89,11 @@ def _numbered(
 def _origin(
     by: Actor, model: RegisteredModel, source: str, run_id: str | None, model_id: str | None, *, is_prompt: bool
 ) -> sources.Origin:
-    """Ask tracking before the model is locked: a slow answer must not make others wait."""
+    """Ask tracking before the model is locked: a slow answer must not make others wait. Who may not is not told
+    what tracking knows.
+    """
     try:
+        policy.require(by, Action.VERSION_CREATE, model)
         return sources.resolve(by, source, run_id, model_id, is_prompt=is_prompt)
     except DomainError as error:
         door.refuse(by, Action.VERSION_CREATE, model.subject(), error)
@@ -136,7 +138,7 @@ def transition(*, by: Actor, version: ModelVersion, stage: str, archive_existing
     Raises Denied for a protected stage, Invalid for an unknown one and for archiving out of None or Archived.
     """
     with door.open(by, Action.VERSION_STAGE, on=version.subject()) as entry:
-        row = _locked(by, Action.VERSION_STAGE, version)
+        row = locked(by, Action.VERSION_STAGE, version)
         to_stage = fields.stage_of(stage)
         stages.refuse_protected_stage(row, to_stage)
         archived = _archive_others(by, row, to_stage) if archive_existing else []
@@ -166,7 +168,7 @@ def delete(*, by: Actor, version: ModelVersion) -> None:
     Raises Denied while it is in a protected stage, Conflict while a promotion of it is asked for.
     """
     with door.open(by, Action.VERSION_DELETE, on=version.subject()) as entry:
-        row = _locked(by, Action.VERSION_DELETE, version)
+        row = locked(by, Action.VERSION_DELETE, version)
         if Stage(row.stage) in PROTECTED_STAGES:
             raise Denied(
                 f"{row} is in {row.stage} and cannot be deleted: promote another version in its place first, at"
@@ -190,7 +192,7 @@ def delete(*, by: Actor, version: ModelVersion) -> None:
         entry.record(before=before, after={"deleted": True})
 
 
-def _locked(by: Actor, action: Action, version: ModelVersion) -> ModelVersion:
+def locked(by: Actor, action: Action, version: ModelVersion) -> ModelVersion:
     """The version as it is now, locked after its model: the order in which applying a promotion takes them, so that
     the two wait for each other and never both for ever. Permission is asked again on what is locked.
     """

@@ -1,11 +1,15 @@
 """Promotion requests, decisions and grants."""
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from django.db import models
 from django.db.models import Q
 
 from audit.clock import now
 from audit.ids import uuid7
 from audit.subjects import Subject
+from registry.models.lineage import VersionDataSet
 from registry.models.model import ModelVersion, RegisteredModel
 from registry.states import LIVE, DecisionKind, GrantState, RequestState
 
@@ -51,22 +55,32 @@ class PromotionRequest(models.Model):
         return f"{self.version} to {self.target_stage}"
 
     def subject(self) -> Subject:
-        return Subject(
-            type="promotion_request",
-            id=str(self.pk),
-            scope=self.model.name,
-            label=str(self),
-            involved=self.involved(),
-        )
+        return self.subjects_of([self])[0]
 
-    def involved(self) -> dict[str, frozenset[str]]:
-        """Who stands in which relation to the request, from what was recorded: relation → account ids."""
-        owners = self.version.data_links.values_list("data_set__created_by", flat=True)
-        return {
-            "requester": frozenset({self.requested_by}),
-            "version_author": frozenset({self.version.created_by}),
-            "data_owner": frozenset(owners),
-        }
+    @staticmethod
+    def subjects_of(rows: "Iterable[PromotionRequest]") -> list[Subject]:
+        """The subjects of some requests (fetched with model and version), with who stands in which relation to each,
+        from what was recorded: relation → account ids. One query, however many there are.
+        """
+        listed = list(rows)
+        owners: dict[UUID, set[str]] = {}
+        links = VersionDataSet.objects.filter(version__in={row.version_id for row in listed})
+        for version, owner in links.values_list("version_id", "data_set__created_by"):
+            owners.setdefault(version, set()).add(owner)
+        return [
+            Subject(
+                type="promotion_request",
+                id=str(row.pk),
+                scope=row.model.name,
+                label=str(row),
+                involved={
+                    "requester": frozenset({row.requested_by}),
+                    "version_author": frozenset({row.version.created_by}),
+                    "data_owner": frozenset(owners.get(row.version_id, ())),
+                },
+            )
+            for row in listed
+        ]
 
 
 class Decision(models.Model):

@@ -9,7 +9,7 @@ from audit.events import Action
 from registry import rules
 from registry.models import Decision, Grant, PromotionRequest
 from registry.queries import visible
-from registry.states import LIVE, DecisionKind, RequestState
+from registry.states import LIVE, DecisionKind
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,20 @@ def _why_not(
         "apply": policy.why_not(by, Action.PROMOTION_APPLY, request) or rules.why_not_appliable(request, seen),
         "withdraw": policy.why_not(by, Action.PROMOTION_WITHDRAW, request)
         or own
-        or (None if request.state in LIVE else f"This request is {rules.words(request)}."),
+        or rules.why_not_withdrawable(request),
         "resubmit": policy.why_not(by, Action.PROMOTION_REQUEST, request)
         or own
-        or (None if request.state == RequestState.CHANGES_REQUESTED else "No changes were requested."),
+        or rules.why_not_resubmittable(request),
     }
 
 
 def waiting_for(by: Actor) -> list[tuple[PromotionRequest, str | None]]:
     """The live requests an actor can see, oldest first, each with why it is not theirs to decide (None: it is)."""
     rows = visible.promotion_requests(by).filter(state__in=[state.value for state in LIVE]).order_by("opened_at")
-    return [(row, policy.why_not(by, Action.PROMOTION_DECIDE, row)) for row in rows[:200]]
+    listed = list(rows[:200])
+    subjects = PromotionRequest.subjects_of(listed)
+    refusals = [policy.why_not(by, Action.PROMOTION_DECIDE, subject) for subject in subjects]
+    return list(zip(listed, refusals, strict=True))
 
 
 KINDS = {

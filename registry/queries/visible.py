@@ -9,6 +9,7 @@ from access import policy
 from audit.actors import Actor
 from audit.errors import Invalid, NotFound
 from audit.events import Action
+from registry.fields import MOST_NAME
 from registry.models import DataSet, Evidence, ModelVersion, PromotionRequest, RegisteredModel
 
 
@@ -49,7 +50,7 @@ def model(by: Actor, name: str) -> RegisteredModel:
     """The model with this name; NotFound when there is none or it is not visible."""
     row = models(by).filter(name=_text(name)).first()
     if row is None:
-        raise NotFound(f"Registered Model with name={name} not found")
+        raise NotFound(f"Registered Model with name={name[:MOST_NAME]} not found")
     return row
 
 
@@ -60,7 +61,7 @@ def version(by: Actor, name: str, number: str | int) -> ModelVersion:
         raise Invalid(f"Parameter 'version' must be an integer, got '{text[:40]}'.", code="bad_version")
     row = versions(by).filter(model__name=_text(name), number=int(text)).first() if int(text) < 2**31 else None
     if row is None:
-        raise NotFound(f"Model Version (name={name}, version={text}) not found")
+        raise NotFound(f"Model Version (name={name[:MOST_NAME]}, version={text}) not found")
     return row
 
 
@@ -71,7 +72,7 @@ def data_set(by: Actor, name: str, number: str | int) -> DataSet:
         raise Invalid(f"A data set's number is an integer, not '{text[:40]}'.", code="bad_version")
     row = data_sets(by).filter(name=_text(name), number=int(text)).first()
     if row is None:
-        raise NotFound(f"There is no data set {name} v{text}.")
+        raise NotFound(f"There is no data set {name[:MOST_NAME]} v{text}.")
     return row
 
 

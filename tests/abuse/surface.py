@@ -232,7 +232,7 @@ def state() -> dict[str, str]:
         found = {}
         for name in names:
             cursor.execute(
-                f"SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), '') FROM {name} t"
+                f"SELECT count(*) || ' ' || md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {name} t"
             )
             found[name] = cursor.fetchone()[0]
     return found

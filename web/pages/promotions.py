@@ -1,6 +1,6 @@
 """Promotion requests: the inbox, the review page, and the forms that decide, apply, withdraw and resubmit."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -15,7 +15,7 @@ from audit.errors import Conflict, DomainError, Invalid, Stale
 from audit.events import Action
 from audit.subjects import Subject
 from registry.actions import promotion
-from registry.models import PromotionRequest, VersionDataSet
+from registry.models import PromotionRequest
 from registry.queries import promotion as promotion_queries
 from registry.queries import visible
 from registry.states import LIVE, DecisionKind, RequestState, Stage
@@ -112,27 +112,7 @@ def needed(by: Actor, row: PromotionRequest, subject: Subject) -> dict[str, Any]
     return {"yours": refusal is None, "words": "Nothing" if refusal else "Your decision", "why": refusal or ""}
 
 
-def subjects_of(rows: Iterable[PromotionRequest]) -> list[Subject]:
-    """``row.subject()`` for a whole list in one query, where asking each row would take one query per row."""
-    listed = list(rows)
-    owners: dict[Any, set[str]] = {}
-    links = VersionDataSet.objects.filter(version__in=[row.version_id for row in listed])
-    for version, owner in links.values_list("version_id", "data_set__created_by"):
-        owners.setdefault(version, set()).add(owner)
-    return [
-        Subject(
-            type="promotion_request",
-            id=str(row.pk),
-            scope=row.model.name,
-            label=str(row),
-            involved={
-                "requester": frozenset({row.requested_by}),
-                "version_author": frozenset({row.version.created_by}),
-                "data_owner": frozenset(owners.get(row.version_id, set())),
-            },
-        )
-        for row in listed
-    ]
+subjects_of = PromotionRequest.subjects_of
 
 
 def _closed_table(rows: list[PromotionRequest], names: Names) -> dict[str, Any]:

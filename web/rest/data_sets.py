@@ -1,12 +1,11 @@
 """Data sets over REST: register a file and what its columns mean, read, link to a model version, ask for a report."""
 
-import json
 from typing import Any, BinaryIO, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,6 +20,7 @@ from registry.queries import visible
 from registry.states import DataRole, EvidenceKind
 from web.rest.fields import TextField
 from web.rest.models import JobRow, job_row
+from web.rest.parsing import read
 from web.rest.views import View, body
 
 _MOST = 200
@@ -134,15 +134,12 @@ class DataSets(View):
 
 
 def _about(request: Request) -> dict[str, Any]:
-    text = request.POST.get("about", "")
     try:
-        found = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        raise Invalid(
-            "The form field “about” must hold a JSON object: name, role, label, ….", code="bad_about"
-        ) from None
+        found = read(str(request.POST.get("about", "")))
+    except Invalid as error:
+        raise Invalid(f"In the form field “about”: {error.sentence}", code="bad_about") from None
     if not isinstance(found, dict):
-        raise Invalid("The form field “about” must hold a JSON object: name, role, label, ….", code="bad_about")
+        raise Invalid("The form field “about” must hold a JSON object with name, role and label.", code="bad_about")
     unknown = sorted(set(found) - set(AboutSerializer().fields))
     if unknown:
         raise Invalid(f"“about” has no field {unknown[0][:60]!r}.", code="unknown_field")
@@ -163,7 +160,6 @@ class Links(View):
     """Link a data set to a model version."""
 
     owner = Action.DATA_SET_LINK
-    parser_classes = (JSONParser,)
 
     @extend_schema(request=LinkSerializer, responses={201: LinkSerializer})
     def post(self, request: Request, name: str, number: str) -> Response:
@@ -178,7 +174,6 @@ class Reports(View):
     """Have a report made, or made again."""
 
     owner = Action.EVIDENCE_REQUEST
-    parser_classes = (JSONParser,)
 
     @extend_schema(request=ReportSerializer, responses={202: JobRow}, operation_id="reports_create")
     def post(self, request: Request, name: str, number: str) -> Response:

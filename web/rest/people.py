@@ -7,11 +7,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access import actions, grants, queries
+from access import actions, grants, policy, queries
 from access.models import User
 from access.roles import Role
 from audit.errors import Unauthenticated
 from audit.events import Action
+from audit.subjects import INSTALLATION
 from web.rest.fields import TextField
 from web.rest.views import View, body
 
@@ -48,7 +49,7 @@ class NewPersonSerializer(serializers.Serializer[Any]):
         max_length=1000, required=False, allow_null=True, default=None, trim_whitespace=False
     )
     display_name = TextField(max_length=150, allow_blank=True, default="")
-    email = serializers.EmailField(allow_blank=True, default="")
+    email = serializers.EmailField(max_length=254, allow_blank=True, default="")
     is_service = serializers.BooleanField(default=False)
 
 
@@ -125,7 +126,8 @@ class Roles(View):
     @extend_schema(request=RoleSerializer, responses={201: RoleSerializer})
     def post(self, request: Request, username: str) -> Response:
         values = body(RoleSerializer, request)
-        queries.people(self.actor)
+        # Asked before the account is looked up: who may not grant roles learns nothing of who has an account.
+        policy.require_read(self.actor, Action.ROLE_GRANT, INSTALLATION)
         user = queries.user_by_name(username)
         made = actions.grant_role(
             by=self.actor, user=user, role=Role(values["role"]), pattern=values["pattern"], until=values["until"]

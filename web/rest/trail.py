@@ -102,13 +102,7 @@ def _account(person: str) -> str:
 
 
 def _instant(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid("A time reads like 2026-11-22T14:00:00Z or 2026-11-22.", code="bad_filter") from None
-    return found if found.tzinfo else datetime.fromisoformat(f"{found.isoformat()}+00:00")
+    return queries.instant_of(text) if text else None
 
 
 class Search(View):
@@ -180,7 +174,11 @@ class Export(View):
 def export_response(view: View, selected: Filter) -> FileResponse:
     """Write the bundle to a temporary file and stream it."""
     out = tempfile.TemporaryFile()  # noqa: SIM115 - FileResponse closes it after the last byte
-    exported = export.export(by=view.actor, chosen=selected, out=out)
+    try:
+        exported = export.export(by=view.actor, chosen=selected, out=out)
+    except BaseException:
+        out.close()
+        raise
     out.seek(0)
     response = FileResponse(out, as_attachment=True, filename=f"trail-{selected.log}-{exported.size}.zip")
     response["Content-Type"] = "application/zip"

@@ -1,16 +1,15 @@
 """The addresses of the REST surface, under ``/api/v1/``."""
 
 from django.urls import URLPattern, URLResolver, path
-from drf_spectacular.views import SpectacularAPIView
 
 from web.rest import data_sets, erasure, models, people, promotions, trail
-from web.rest.schema import ActorScheme
+from web.rest.schema import ActorScheme, Document
 from web.routes import OPEN, route
 
 app_name = "rest"
 __all__ = ["ActorScheme", "urlpatterns"]  # naming the scheme makes the schema know it
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("schema/", route(OPEN)(SpectacularAPIView.as_view()), name="schema"),
+    path("schema/", route(OPEN)(Document.as_view()), name="schema"),
     path("me/", people.Me.as_view(), name="me"),
     path("people/", people.People.as_view(), name="people"),
     path("people/<str:username>/roles/", people.Roles.as_view(), name="roles"),

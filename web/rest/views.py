@@ -2,21 +2,31 @@
 
 from typing import Any
 
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from access import checked
 from audit.actors import Actor
 from audit.errors import Invalid
 from audit.events import Action
+from web.rest.parsing import StrictJSONParser
 
 
-class View(APIView):
+class NamesItsMethods(APIView):
+    """OPTIONS names the methods in ``Allow`` and nothing else. The open schema says the same, so anyone may ask."""
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override] # as DRF has it
+        checked.note()
+        return Response(status=204)
+
+
+class View(NamesItsMethods):
     """A view on one noun. ``owner`` is the action that guards it (a test asks every URL for one)."""
 
     owner: Action
-    parser_classes = (JSONParser,)
+    parser_classes = (StrictJSONParser,)
 
     @property
     def actor(self) -> Actor:
