@@ -16,7 +16,7 @@ from django.db import DatabaseError, models, transaction
 from audit import guard, trail
 from audit.actors import Actor
 from audit.errors import Conflict, DomainError, NotFound
-from audit.events import Action
+from audit.events import Action, log_of
 from audit.subjects import Governed, Subject, subject_of
 
 log = logging.getLogger("plimsoll.door")
@@ -83,6 +83,7 @@ class Entry:
         if self._draft is None:
             raise NotRecordedError(f"{self.action} ended without entry.record(…).")
         self.appended = trail.append(self._draft)
+        self.by.memo["appended"] = self.appended  # so that a surface can hand out the receipt of what it just did
 
 
 @contextmanager
@@ -118,6 +119,29 @@ def refuse(by: Actor, action: Action, subject: Subject, error: DomainError, outc
         by=replace(by, memo={}), action=action, outcome=outcome, subject=subject, reason_code=error.code
     )
     with transaction.atomic(durable=True), guard.allow(action.value):
+        trail.append(draft)
+
+
+def saw(
+    by: Actor,
+    action: Action,
+    *,
+    on: Governed | Subject,
+    told: Mapping[str, Any] | None = None,
+    private: Mapping[str, str] | None = None,
+) -> None:
+    """Record in the log of reads that ``by`` saw ``on``; ``told`` holds no personal data, ``private`` may.
+
+    The caller has asked for permission. A read that cannot be recorded is not answered: what is raised here is meant
+    to reach the surface.
+    """
+    if log_of(action) != "access":
+        raise ValueError(f"{action} is not a read.")
+    change = {"after": dict(told)} if told else {}
+    draft = trail.Draft(
+        by=by, action=action, outcome="success", subject=subject_of(on), change=change, private=dict(private or {})
+    )
+    with transaction.atomic(durable=True):
         trail.append(draft)
 
 

@@ -41,6 +41,7 @@ class Action(StrEnum):
     ARTIFACT_PIN = "artifact.pin"
     EVIDENCE_REQUEST = "evidence.request"
     EVIDENCE_ATTACH = "evidence.attach"
+    EVIDENCE_VIEW = "evidence.view"
     JOB_FAIL = "job.fail"
     # promotion
     PROMOTION_VIEW = "promotion.view"
@@ -51,6 +52,11 @@ class Action(StrEnum):
     # trail
     TRAIL_VIEW = "trail.view"
     TRAIL_EXPORT = "trail.export"
+    TICK = "audit.tick"
+    PRUNE = "audit.prune"
+    KEY_ROTATE = "audit_key.rotate"
+    KEY_RETIRE = "audit_key.retire"
+    PRIVACY_ERASE = "privacy.erase"
     # erasure
     ERASURE_VIEW = "erasure.view"
     ERASURE_FILE = "erasure.file"
@@ -69,6 +75,7 @@ ACCESS_LOG = frozenset(
         Action.PEOPLE_VIEW,
         Action.REGISTRY_VIEW,
         Action.TRACKING_READ,
+        Action.EVIDENCE_VIEW,
         Action.PROMOTION_VIEW,
         Action.TRAIL_VIEW,
         Action.TRAIL_EXPORT,
@@ -108,6 +115,7 @@ WORDS: dict[Action, str] = {
     Action.ARTIFACT_PIN: "pin an artifact",
     Action.EVIDENCE_REQUEST: "ask for a report",
     Action.EVIDENCE_ATTACH: "attach evidence",
+    Action.EVIDENCE_VIEW: "see evidence",
     Action.JOB_FAIL: "give up a job",
     Action.PROMOTION_VIEW: "see promotion requests",
     Action.PROMOTION_REQUEST: "request a promotion",
@@ -116,6 +124,11 @@ WORDS: dict[Action, str] = {
     Action.PROMOTION_WITHDRAW: "withdraw a promotion request",
     Action.TRAIL_VIEW: "read the trail",
     Action.TRAIL_EXPORT: "export the trail",
+    Action.TICK: "note the hour in the trail",
+    Action.PRUNE: "drop old entries from the trail",
+    Action.KEY_ROTATE: "bring in a new signing key",
+    Action.KEY_RETIRE: "retire a signing key",
+    Action.PRIVACY_ERASE: "erase a person from the trail",
     Action.ERASURE_VIEW: "see erasure requests",
     Action.ERASURE_FILE: "file an erasure request",
     Action.ERASURE_DISCOVER: "discover what an erasure reaches",

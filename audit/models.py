@@ -97,6 +97,151 @@ class LogKey(models.Model):
         return self.verifier
 
 
+class LogKeyEnd(models.Model):
+    """The last size that a retired key signs."""
+
+    verifier = models.TextField(primary_key=True)
+    to_size = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_log_key_end"
+
+    def __str__(self) -> str:
+        return self.verifier
+
+
+class Cosignature(models.Model):
+    """A witness's signature line under one checkpoint."""
+
+    pk = models.CompositePrimaryKey("log", "size", "line")
+    log = models.TextField()
+    size = models.BigIntegerField()
+    line = models.TextField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_cosignature"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.size}"
+
+
+class AnchorReceipt(models.Model):
+    """What an anchor outside this database confirmed: it holds this size and root."""
+
+    pk = models.CompositePrimaryKey("log", "anchor", "size")
+    log = models.TextField()
+    anchor = models.TextField()
+    kind = models.TextField()
+    size = models.BigIntegerField()
+    root = models.BinaryField()
+    receipt = models.TextField()
+    made_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_anchor_receipt"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.anchor} {self.size}"
+
+
+class Tile(models.Model):
+    """256 hashes side by side: a full tile of the C2SP tlog-tiles format."""
+
+    pk = models.CompositePrimaryKey("log", "level", "idx")
+    log = models.TextField()
+    level = models.IntegerField()
+    idx = models.BigIntegerField()
+    hashes = models.BinaryField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_tile"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.level}/{self.idx}"
+
+
+class Minimum(models.Model):
+    """From which index on a log still holds its entries; their hashes stay from the first on."""
+
+    pk = models.CompositePrimaryKey("log", "minimum_index")
+    log = models.TextField()
+    minimum_index = models.BigIntegerField()
+    event_id = models.UUIDField()
+    made_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_minimum"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.minimum_index}"
+
+
+class Carried(models.Model):
+    """The last event of an object whose events were dropped: its chain goes on from here."""
+
+    pk = models.CompositePrimaryKey("object_type", "object_id", "object_n")
+    object_type = models.TextField()
+    object_id = models.TextField()
+    object_n = models.BigIntegerField()
+    leaf_hash = models.BinaryField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_carried"
+
+    def __str__(self) -> str:
+        return f"{self.object_type} {self.object_id} {self.object_n}"
+
+
+class Erasing(models.Model):
+    """A pseudonym whose openings are to be deleted; the row goes with them."""
+
+    ref = models.TextField(primary_key=True)
+    event_id = models.UUIDField()
+    asked_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_erasing"
+
+    def __str__(self) -> str:
+        return self.ref
+
+
+class Export(models.Model):
+    """An export made by a worker: what was asked, how far it is, and what came of it."""
+
+    id = models.UUIDField(primary_key=True)
+    account = models.TextField()
+    asked_at = models.DateTimeField()
+    query = models.JSONField()
+    log = models.TextField()
+    state = models.TextField()
+    size = models.BigIntegerField()
+    total = models.BigIntegerField(null=True)
+    done = models.BigIntegerField(default=0)
+    fence = models.IntegerField(default=0)
+    attempts = models.IntegerField(default=0)
+    leased_until = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    digest = models.TextField(null=True)
+    bytes = models.BigIntegerField(null=True)
+    event_id = models.UUIDField(null=True)
+    error = models.TextField(default="")
+
+    class Meta:
+        managed = False
+        db_table = "audit_export"
+
+    def __str__(self) -> str:
+        return f"export of {self.log} for {self.account}"
+
+
 class Disclosure(models.Model):
     """The opening of one salted digest, encrypted under the key of the person it concerns. Deletable."""
 
@@ -106,6 +251,7 @@ class Disclosure(models.Model):
     subject_id = models.TextField()
     ciphertext = models.BinaryField()
     kid = models.TextField()
+    words = ArrayField(models.BigIntegerField(), default=list)
 
     class Meta:
         managed = False

@@ -79,8 +79,9 @@ def _drop(name: str) -> None:
 def _use(name: str) -> None:
     from django.db import connections
 
-    connections["default"].close()
-    connections["default"].settings_dict["NAME"] = name
+    for alias in connections:
+        connections[alias].close()
+        connections[alias].settings_dict["NAME"] = name
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,12 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": _database(PLIMSOLL_ROLE)}
+# Beside its own role the service uses two others, each for one thing: giving events their index, erasing openings.
+DATABASES = {
+    "default": _database(PLIMSOLL_ROLE),
+    "sequencer": _database("sequencer"),
+    "eraser": _database("eraser"),
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "access.User"
