@@ -46,13 +46,18 @@ clean:
 	@find . -path ./.venv -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The tests drive an installed Chromium and an installed Redis; nothing is downloaded for them.
+# The tests drive an installed Chromium and an installed Redis, and have Go and Node verify the trail. Nothing is
+# downloaded for them but the npm package that tests/interop/package.json names.
 .PHONY: programs
 programs:
 	@lacking=
 	[ -n "$${CHROMIUM:-}" ] && [ -x "$${CHROMIUM}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 	  || lacking="chromium"
 	command -v redis-server > /dev/null || lacking="$$lacking redis-server"
+	command -v go > /dev/null || lacking="$$lacking golang-go"
+	[ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ] || lacking="$$lacking golang-golang-x-mod-dev"
+	command -v node > /dev/null || lacking="$$lacking nodejs"
+	command -v npm > /dev/null || lacking="$$lacking npm"
 	if [ -n "$$lacking" ]; then
 	  echo "The tests need what this machine lacks. Install it: apt-get install $$lacking (or set CHROMIUM=/path/to/a/browser)." >&2
 	  exit 1

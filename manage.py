@@ -5,7 +5,13 @@ import os
 import sys
 
 # Commands that change the schema, or set up what the running service may not; everything else runs as the app role.
-ROLE_OF_COMMAND = {"migrate": "owner", "makemigrations": "owner", "sequencer": "sequencer", "test": "owner"}
+ROLE_OF_COMMAND = {
+    "migrate": "owner",
+    "makemigrations": "owner",
+    "sequencer": "sequencer",
+    "audit_key": "sequencer",
+    "test": "owner",
+}
 
 
 def main() -> None:

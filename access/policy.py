@@ -82,7 +82,8 @@ POLICY: Final[dict[Action, Rule]] = {
     Action.TOKEN_CREATE: Rule(anyone=True, system=True),
     Action.TOKEN_REVOKE: Rule(anyone=True, system=True),
     Action.LINK_CREATE: _of(Role.ADMINISTRATOR, system=True),
-    Action.PEOPLE_VIEW: _of(Role.ADMINISTRATOR, Role.AUDITOR),
+    # a compliance officer must find the account that is to be erased
+    Action.PEOPLE_VIEW: _of(Role.ADMINISTRATOR, Role.AUDITOR, Role.COMPLIANCE_OFFICER),
     Action.REGISTRY_VIEW: _of(*_ALL),
     Action.TRACKING_READ: _of(*_ALL, system=True),
     Action.TRACKING_WRITE: _of(*_BUILDERS),

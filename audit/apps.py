@@ -6,3 +6,9 @@ from django.apps import AppConfig
 class AuditConfig(AppConfig):
     name = "audit"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Needs the models; a mistake in the list of anchors stops the start with a sentence.
+        from audit import anchors  # noqa: PLC0415
+
+        anchors.configured()

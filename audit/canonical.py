@@ -3,15 +3,18 @@
 Only the writing side belongs here. Stored leaves are hashed as they are and never canonicalised again.
 """
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-import rfc8785
-
 MAX_BYTES = 65_535  # an entry bundle of the C2SP tile format gives each entry's length in a uint16
 MAX_INTEGER = 2**53 - 1  # the largest integer that JSON readers using doubles keep exact
 MAX_DEPTH = 64  # keeps every reader's recursion far from its limit
+
+# Inside the profile (ASCII keys, no floats, small integers, NFC text) the standard library's encoder writes what RFC
+# 8785 asks for, in a sixth of the time of a canonicaliser; a property test holds the two against each other.
+_write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 class CanonicalError(ValueError):
@@ -22,7 +25,7 @@ def encode(event: Mapping[str, object]) -> bytes:
     """The canonical leaf bytes of `event`. They hold no raw newline, so one line of an export is one leaf."""
     if not isinstance(event, Mapping):
         raise CanonicalError(f"An event must be a mapping, not {type(event).__name__}.")
-    leaf = rfc8785.dumps(_plain_mapping(event, "", 1))
+    leaf = _write(event if _fits(event, 1) else _plain_mapping(event, "", 1)).encode()
     if len(leaf) > MAX_BYTES:
         raise CanonicalError(
             f"The event is {len(leaf)} bytes long and at most {MAX_BYTES} are allowed: "
@@ -31,7 +34,25 @@ def encode(event: Mapping[str, object]) -> bytes:
     return leaf
 
 
-# Any: rfc8785 publishes no name for the values its dumps takes.
+def _fits(value: object, depth: int) -> bool:
+    """Whether the value is in the profile and of the very types JSON has: the common case, told without a path."""
+    if isinstance(value, str):
+        return type(value) is str and (value.isascii() or _is_plain_text(value))
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not (type(key) is str and key.isascii() and _fits(item, depth + 1)):
+                return False
+        return depth <= MAX_DEPTH
+    if isinstance(value, list):
+        return depth <= MAX_DEPTH and all(_fits(item, depth + 1) for item in value)
+    return value is None or type(value) is bool or (type(value) is int and abs(value) <= MAX_INTEGER)
+
+
+def _is_plain_text(value: str) -> bool:
+    return unicodedata.is_normalized("NFC", value) and not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+# Any: JSON values, of many types.
 def _plain(value: object, path: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value

@@ -40,6 +40,12 @@ class NotFound(DomainError):
     code = "not_found"
 
 
+class Gone(NotFound):
+    """It was here, and was removed for good under a rule that everyone can read."""
+
+    code = "gone"
+
+
 class Unauthenticated(DomainError):
     """Nobody, or nobody we know, is asking."""
 

@@ -181,21 +181,21 @@ class Minimum(models.Model):
         return f"{self.log} {self.minimum_index}"
 
 
-class Carried(models.Model):
-    """The last event of an object whose events were dropped: its chain goes on from here."""
+class Head(models.Model):
+    """The end of one object's chain. Kept when the events themselves are dropped."""
 
-    pk = models.CompositePrimaryKey("object_type", "object_id", "object_n")
+    pk = models.CompositePrimaryKey("object_type", "object_id")
     object_type = models.TextField()
     object_id = models.TextField()
-    object_n = models.BigIntegerField()
+    n = models.BigIntegerField()
     leaf_hash = models.BinaryField()
 
     class Meta:
         managed = False
-        db_table = "audit_carried"
+        db_table = "audit_head"
 
     def __str__(self) -> str:
-        return f"{self.object_type} {self.object_id} {self.object_n}"
+        return f"{self.object_type} {self.object_id} {self.n}"
 
 
 class Erasing(models.Model):

@@ -175,11 +175,19 @@ class SigningKey:
     def verifier(self) -> str:
         return self._public_half.vkey
 
+    @property
+    def key_id(self) -> bytes:
+        return self._public_half.key_id
+
     def sign(self, text: str) -> str:
         """The signed note over `text`. Ed25519 is deterministic: the same text always gives the same note."""
+        return sign_all(text, [self])
+
+    def line(self, text: str) -> str:
+        """This key's signature line under `text`, without the newline."""
         _check_text(text)
         signature = self._private.sign(text.encode())
-        return f"{text}\n— {self.name} {_b64(self._public_half.key_id + signature)}\n"
+        return f"— {self.name} {_b64(self._public_half.key_id + signature)}"
 
     def _text(self) -> str:
         encoded = _b64(bytes([ED25519]) + self._seed)
@@ -209,6 +217,28 @@ def parse_note(note: str | bytes) -> tuple[str, list[SignatureLine]]:
     if len(lines) > MAX_SIGNATURES:
         raise MalformedNoteError(f"A signed note has at most {MAX_SIGNATURES} signatures.")
     return text, [_signature_line(line) for line in lines]
+
+
+def sign_all(text: str, keys: Iterable[SigningKey]) -> str:
+    """One note over `text` with a line of each key, in order: while keys overlap, verifiers may know either."""
+    lines = [key.line(text) for key in keys]
+    if not lines:
+        raise NoteError("A note needs at least one signature.")
+    return "\n".join([text, *lines, ""])
+
+
+def cosignatures(text: str, lines: str, verifiers: Iterable[Verifier]) -> list[str]:
+    """Those of the signature `lines` that a known key really made over `text`; lines of others are left out.
+
+    Raises MalformedNoteError when they are no signature lines at all.
+    """
+    known = {(each.name, each.key_id): each for each in verifiers}
+    _, parsed = parse_note(f"{text}\n{lines}")
+    return [
+        f"— {line.name} {_b64(line.key_id + line.signature)}"
+        for line in parsed
+        if (line.name, line.key_id) in known and known[line.name, line.key_id].verifies(text, line.signature)
+    ]
 
 
 def open_note(note: str | bytes, verifiers: Iterable[Verifier]) -> tuple[str, list[str]]:

@@ -1,9 +1,9 @@
-"""From committed events to a signed log, in three named steps: *sequence*, *integrate*, *publish*.
+"""From committed events to a log, in two of three named steps: *sequence*, *integrate*; ``audit/publisher.py`` has the
+third, *publish*.
 
 ``step`` takes pending events in order, gives them contiguous indices, stores leaf hashes, full tiles and the new root,
-all in one transaction: a crash rolls back the whole batch. ``publish`` then signs the committed root; Ed25519 is
-deterministic, so doing it twice is harmless. A second sequencer finds the advisory lock taken, and the unique keys
-would stop it anyway.
+all in one transaction: a crash rolls back the whole batch. A second sequencer finds the advisory lock taken, and the
+unique keys would stop it anyway.
 """
 
 import hmac
@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
-from audit import clock, keys, merkle, trail
-from audit.events import LOGS
-from audit.models import Checkpoint, LogKey, Tree
-from audit.note import Checkpoint as CheckpointText
-from audit.note import SigningKey
+from audit import merkle
+from audit.mac import writer_mac
+from audit.models import Tree
 
 log = logging.getLogger("plimsoll.sequencer")
 
@@ -43,17 +41,26 @@ def origin(log_name: str) -> str:
     return f"{settings.PLIMSOLL_ORIGIN}/audit/{log_name}"
 
 
-def step(log_name: str, batch: int = BATCH) -> int:
-    """Sequence and integrate up to ``batch`` pending events; how many were taken from the queue."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, log_name])
+def step(log_name: str, batch: int = BATCH, *, using: str = DEFAULT_DB_ALIAS, wait: bool = False) -> int:
+    """Sequence and integrate up to ``batch`` pending events; how many were taken from the queue.
+
+    None are when another sequencer is at it, unless ``wait`` asks to come after it.
+    """
+    with transaction.atomic(using=using, durable=True), connections[using].cursor() as cursor:
+        lock = (
+            "pg_advisory_xact_lock(%s, hashtext(%s)) IS NOT NULL"
+            if wait
+            else "pg_try_advisory_xact_lock(%s, hashtext(%s))"
+        )
+        cursor.execute(f"SELECT {lock}", [_LOCK, log_name])
         if not cursor.fetchone()[0]:
             return 0
         taken = _take(cursor, log_name, batch)
         good = [event for event in taken if _has_valid_mac(event)]
-        _set_aside(cursor, [event for event in taken if event not in good])
+        taken_in = {event.seq for event in good}
+        _set_aside(cursor, [event for event in taken if event.seq not in taken_in])
         if good:
-            _integrate(cursor, log_name, good)
+            _integrate(cursor, log_name, good, using)
         return len(taken)
 
 
@@ -69,7 +76,7 @@ def _take(cursor, log_name: str, batch: int) -> list[Pending]:  # type: ignore[n
 
 
 def _has_valid_mac(event: Pending) -> bool:
-    return hmac.compare_digest(trail.writer_mac(event.leaf_data), event.mac)
+    return hmac.compare_digest(writer_mac(event.leaf_data), event.mac)
 
 
 def _set_aside(cursor, bad: Sequence[Pending]) -> None:  # type: ignore[no-untyped-def] # see _take
@@ -80,8 +87,8 @@ def _set_aside(cursor, bad: Sequence[Pending]) -> None:  # type: ignore[no-untyp
         )
 
 
-def _integrate(cursor, log_name: str, events: Sequence[Pending]) -> None:  # type: ignore[no-untyped-def] # see _take
-    size, frontier = head(log_name)
+def _integrate(cursor, log_name: str, events: Sequence[Pending], using: str) -> None:  # type: ignore[no-untyped-def] # see _take
+    size, frontier = head(log_name, using)
     hashes = [event.leaf_hash for event in events]
     with cursor.copy("COPY audit_leaf (log, seq, event_id, leaf_hash) FROM STDIN") as copy:
         for offset, event in enumerate(events):
@@ -125,34 +132,10 @@ def _tile_root(tile: bytes) -> bytes:
     return merkle.root_of(merkle.extend([], 0, hashes), len(hashes))
 
 
-def head(log_name: str) -> tuple[int, list[bytes]]:
+def head(log_name: str, using: str = DEFAULT_DB_ALIAS) -> tuple[int, list[bytes]]:
     """The committed size of a log and its compact range."""
-    tree = Tree.objects.filter(log=log_name).order_by("-size").first()
+    tree = Tree.objects.using(using).filter(log=log_name).order_by("-size").first()
     return (0, []) if tree is None else (tree.size, [bytes(part) for part in tree.frontier])
-
-
-def publish(log_name: str, key: SigningKey) -> int | None:
-    """Sign the newest committed root that has no checkpoint yet; its size, None when there is nothing to sign."""
-    tree = Tree.objects.filter(log=log_name).order_by("-size").first()
-    if tree is None or Checkpoint.objects.filter(log=log_name, size=tree.size).exists():
-        return None
-    text = CheckpointText(origin=origin(log_name), size=tree.size, root=bytes(tree.root)).text()
-    with transaction.atomic(durable=True):
-        Checkpoint.objects.bulk_create(
-            [Checkpoint(log=log_name, size=tree.size, note=key.sign(text), made_at=clock.now())], ignore_conflicts=True
-        )
-    return tree.size
-
-
-def signing_keys() -> dict[str, SigningKey]:
-    """The log keys, announced in the database on first use. Only the sequencer's process calls this."""
-    found = {}
-    for log_name in LOGS:
-        key = keys.signing_key("sequencer", origin(log_name))
-        size, _ = head(log_name)
-        LogKey.objects.bulk_create([LogKey(verifier=key.verifier, log=log_name, from_size=size)], ignore_conflicts=True)
-        found[log_name] = key
-    return found
 
 
 def pending() -> bool:
@@ -160,12 +143,3 @@ def pending() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM audit_pending)")
         return bool(cursor.fetchone()[0])
-
-
-def run_once(signers: dict[str, SigningKey]) -> int:
-    """One round over both logs: sequence, integrate, publish. How many events were taken."""
-    taken = 0
-    for log_name, key in signers.items():
-        taken += step(log_name)
-        publish(log_name, key)
-    return taken

@@ -5,7 +5,6 @@ digests; their openings go to the vault. See the layout in docs/architecture.md.
 """
 
 import hashlib
-import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +12,11 @@ from typing import Any
 
 from django.db import connection
 
-from audit import canonical, clock, disclosure, keys, vault
+from audit import canonical, clock, disclosure, promptly, rows, vault, words
 from audit.actors import Actor
 from audit.events import Action, log_of
 from audit.ids import uuid7
-from audit.pseudonyms import actor_ref
+from audit.mac import writer_mac
 from audit.subjects import Subject
 
 LEAF_VERSION = 1
@@ -36,6 +35,7 @@ class Draft:
     reason_code: str = ""
     policy: Mapping[str, Any] | None = None
     private: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""  # which log, when the action does not say (a tick belongs to the log it counts for)
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Appended:
     """What the writer gets back: enough to find the entry again."""
 
     id: uuid.UUID
+    log: str
     leaf_hash: bytes
 
 
@@ -53,48 +54,42 @@ def append(draft: Draft) -> Appended:
     """
     if not connection.in_atomic_block:
         raise RuntimeError("An entry belongs into the transaction of what it records.")
-    log = log_of(draft.action) if draft.outcome == "success" else "admin"
-    event_id, recorded_at = uuid7(), clock.now()
-    ref = actor_ref(draft.by)
-    body, openings = _body(draft, event_id, clock.rfc3339(recorded_at), log, ref)
-    with connection.cursor() as cursor:
-        number, previous = _chain(cursor, log, draft.subject)
-        if number is not None:
-            body["object"]["n"] = number
-            body["object"]["prev"] = previous
+    log = draft.log or (log_of(draft.action) if draft.outcome == "success" else "admin")
+    with rows.cursor() as cursor:
+        link = rows.link(cursor, log, draft.subject, draft.by)
+        recorded_at = clock.now()
+        event_id = uuid7(recorded_at)
+        body, openings = _body(draft, event_id, clock.rfc3339(recorded_at), log, link.ref)
+        if link.n is not None:
+            body["object"]["n"] = link.n
+            body["object"]["prev"] = link.prev
         leaf = canonical.encode(body)
-        cursor.execute(
-            "INSERT INTO audit_event (id, recorded_at, log, action, outcome, object_type, object_id, object_n,"
-            " actor_ref, leaf_data, mac) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                event_id, recorded_at, log, draft.action.value, draft.outcome, draft.subject.type, draft.subject.id,
-                number, ref, leaf, writer_mac(leaf),
-            ],
-        )  # fmt: skip
-    vault.store(event_id, ref, openings)
-    return Appended(id=event_id, leaf_hash=hashlib.sha256(b"\x00" + leaf).digest())
-
-
-def writer_mac(leaf: bytes) -> bytes:
-    """HMAC-SHA-256 under the writer's key; the sequencer sets aside a row without a valid one."""
-    return hmac.new(keys.secret("writer"), leaf, hashlib.sha256).digest()
-
-
-def _chain(cursor: Any, log: str, subject: Subject) -> tuple[int | None, str | None]:
-    """The next number in the object's chain and the hash it builds on; (None, None) in the log of reads.
-
-    The advisory lock is per object and held to the end of the transaction: writers of other objects never wait.
-    """
-    if log != "admin":
-        return None, None
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [f"{subject.type}/{subject.id}"])
-    cursor.execute(
-        "SELECT object_n, leaf_hash FROM audit_event WHERE object_type = %s AND object_id = %s AND log = 'admin'"
-        " ORDER BY object_n DESC LIMIT 1",
-        [subject.type, subject.id],
-    )
-    row = cursor.fetchone()
-    return (1, None) if row is None else (row[0] + 1, bytes(row[1]).hex())
+        marks = words.marks(
+            log=log,
+            recorded_at=recorded_at,
+            action=draft.action.value,
+            outcome=draft.outcome,
+            actor=link.ref,
+            object_type=draft.subject.type,
+            object_id=draft.subject.id,
+        )
+        sealed = vault.seal(event_id, link.key(), openings, marks) if openings else []
+        event = rows.Event(
+            id=event_id,
+            recorded_at=recorded_at,
+            log=log,
+            action=draft.action.value,
+            outcome=draft.outcome,
+            object_type=draft.subject.type,
+            object_id=draft.subject.id,
+            object_n=link.n,
+            actor_ref=link.ref,
+            leaf_data=leaf,
+            mac=writer_mac(leaf),
+        )
+        rows.insert(cursor, event, sealed)
+    promptly.after_commit(log)
+    return Appended(id=event_id, log=log, leaf_hash=hashlib.sha256(b"\x00" + leaf).digest())
 
 
 def _body(draft: Draft, event_id: uuid.UUID, time: str, log: str, ref: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.models import Case, Q, QuerySet, When
 
-from access import policy
+from access import policy, reads
 from audit.actors import Actor
 from audit.clock import now
 from audit.errors import NotFound
@@ -115,7 +115,7 @@ def view(by: Actor, request: ErasureRequest) -> View:
         tasks=tasks,
         obligations=list(obligations.order_by("version__model__name", "version__number", "data_set__number")),
         certificate=ErasureCertificate.objects.defer("content").filter(request=request).first(),
-        entries=life_of("erasure_request", str(request.pk)),
+        entries=life_of("erasure_request", str(request.pk), paths=reads.openings(by)),
         why_not=_why_not(by, request, moved=moved, began=has_begun(tasks)),
     )
 

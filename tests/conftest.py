@@ -49,6 +49,7 @@ def _start(config: pytest.Config) -> None:
     os.environ["PLIMSOLL_DATA"] = str(data)
     os.environ["PLIMSOLL_TEST_ADMIN"] = server.admin_conninfo
     os.environ["DJANGO_SETTINGS_MODULE"] = "web.settings"
+    os.environ["PLIMSOLL_SEQUENCE_ON_COMMIT"] = "false"  # tests say themselves when events get their place
     os.environ["PLIMSOLL_PUBLIC_URL"] = "http://127.0.0.1:8000"
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
@@ -67,7 +68,7 @@ def _stop(server, data: Path) -> None:
 
 def _clone(name: str) -> None:
     with psycopg.connect(os.environ["PLIMSOLL_TEST_ADMIN"], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER plimsoll_owner')
         connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO plimsoll_app, plimsoll_sequencer, plimsoll_eraser')
 
 
@@ -98,7 +99,16 @@ def django_db_setup(django_db_blocker) -> Iterator[None]:
 
 
 @pytest.fixture
-def fresh_database(django_db_setup, django_db_blocker) -> Iterator[str]:
+def signing_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings) -> Path:
+    """A folder for the keys that sign the log: what was signed in another database binds them to it."""
+    folder = tmp_path / "signing-keys"
+    monkeypatch.setenv("PLIMSOLL_SIGNING_KEYS", str(folder))
+    settings.PLIMSOLL_SIGNING_KEYS = folder
+    return folder
+
+
+@pytest.fixture
+def fresh_database(django_db_setup, django_db_blocker, signing_keys: Path) -> Iterator[str]:
     """A database of the test's own, in which transactions really commit; yields its name."""
     from django.db import connections
 

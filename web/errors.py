@@ -44,6 +44,7 @@ FACES: Final[dict[type[errors.DomainError], Face]] = {
     errors.Invalid: Face(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER_VALUE", "Something in it is not right"),
     errors.Duplicate: Face(HTTPStatus.CONFLICT, "RESOURCE_ALREADY_EXISTS", "It is there already"),
     errors.NotFound: Face(HTTPStatus.NOT_FOUND, "RESOURCE_DOES_NOT_EXIST", "Not found"),
+    errors.Gone: Face(HTTPStatus.GONE, "RESOURCE_DOES_NOT_EXIST", "Gone"),
     errors.Unauthenticated: Face(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "Sign in first"),
     errors.Denied: Face(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", "Not allowed"),
     errors.Stale: Face(HTTPStatus.CONFLICT, "RESOURCE_CONFLICT", "It changed meanwhile"),

@@ -25,6 +25,13 @@ def _flag(name: str, default: bool) -> bool:
     return default if value == "" else value == "true"
 
 
+def _count(name: str, default: int) -> int:
+    value = ENV.get(name, "") or str(default)
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1200):
+        raise ImproperlyConfigured(f"{name} must be a whole number from 1 to 1200, not {value!r}.")
+    return int(value)
+
+
 def _secret(name: str) -> str:
     """A secret from the environment, or one kept in the key folder and made on first use."""
     if ENV.get(name):
@@ -57,6 +64,10 @@ def _database(role: str) -> dict[str, Any]:
 
 PLIMSOLL_DATA = Path(ENV.get("PLIMSOLL_DATA") or BASE_DIR / "var").resolve()
 PLIMSOLL_KEYS = Path(ENV.get("PLIMSOLL_KEYS") or PLIMSOLL_DATA / "keys")
+# Only the sequencer's process looks in here.
+PLIMSOLL_SIGNING_KEYS = Path(ENV.get("PLIMSOLL_SIGNING_KEYS") or PLIMSOLL_KEYS / "sequencer")
+# Which parties outside keep what was signed: a TOML file, checked when the audit app starts.
+PLIMSOLL_ANCHORS = Path(ENV["PLIMSOLL_ANCHORS"]) if ENV.get("PLIMSOLL_ANCHORS") else None
 PLIMSOLL_ROLE = ENV.get("PLIMSOLL_ROLE") or "app"
 if PLIMSOLL_ROLE not in {"app", "owner", "sequencer", "eraser"}:
     raise ImproperlyConfigured("PLIMSOLL_ROLE must be app, owner, sequencer or eraser.")
@@ -65,6 +76,13 @@ _public = urlsplit(PLIMSOLL_PUBLIC_URL)
 if _public.scheme not in {"http", "https"} or not _public.hostname:
     raise ImproperlyConfigured("PLIMSOLL_PUBLIC_URL must be an http or https address, as people type it.")
 PLIMSOLL_ORIGIN = ENV.get("PLIMSOLL_ORIGIN") or "plimsoll.local"
+# How long the entries of each log are held at least, in months; pruning is a command of the operator.
+PLIMSOLL_RETENTION_MONTHS = {
+    "admin": _count("PLIMSOLL_RETENTION_ADMIN", 84),
+    "access": _count("PLIMSOLL_RETENTION_ACCESS", 13),
+}
+# Whether writers give events their place in the log themselves while no sequencer process is there.
+PLIMSOLL_SEQUENCE_ON_COMMIT = _flag("PLIMSOLL_SEQUENCE_ON_COMMIT", True)
 PLIMSOLL_TRACKING_URL = (ENV.get("PLIMSOLL_TRACKING_URL") or "http://127.0.0.1:5001").rstrip("/")
 PLIMSOLL_VERSION = "0.1.0"
 # The largest data set accepted in one upload, in bytes.

@@ -9,7 +9,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.ready, name="readyz"),
     path("metrics", unbuilt.view, name="metrics"),
     path("api/v1/", include("web.rest.urls")),
-    re_path(r"^(?:log|opendsr)/", unbuilt.view, name="unbuilt"),
+    path("log/", include("web.log.urls")),
+    re_path(r"^opendsr/", unbuilt.view, name="unbuilt"),
     path("", include("web.mlflow.urls")),
     path("", include("web.pages.urls")),
 ]

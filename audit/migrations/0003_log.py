@@ -111,6 +111,55 @@ BEGIN
 END $$;
 """
 
+HEADS = """
+-- Where each object's chain stands. Only the trigger writes it; it outlives the events that retention drops.
+CREATE TABLE audit_head (
+    object_type text NOT NULL,
+    object_id text NOT NULL,
+    n bigint NOT NULL CHECK (n >= 1),
+    leaf_hash bytea NOT NULL CHECK (octet_length(leaf_hash) = 32),
+    PRIMARY KEY (object_type, object_id)
+) WITH (fillfactor = 70);
+INSERT INTO audit_head (object_type, object_id, n, leaf_hash)
+    SELECT DISTINCT ON (object_type, object_id) object_type, object_id, object_n, leaf_hash FROM audit_event
+    WHERE log = 'admin' ORDER BY object_type, object_id, object_n DESC;
+
+CREATE OR REPLACE FUNCTION audit_enqueue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.audit_pending (event_id, recorded_at, log) VALUES (NEW.id, NEW.recorded_at, NEW.log);
+    IF NEW.object_n IS NOT NULL THEN
+        INSERT INTO public.audit_head AS h (object_type, object_id, n, leaf_hash)
+            VALUES (NEW.object_type, NEW.object_id, NEW.object_n, NEW.leaf_hash)
+            ON CONFLICT (object_type, object_id) DO UPDATE SET n = NEW.object_n, leaf_hash = NEW.leaf_hash
+            WHERE h.n = NEW.object_n - 1;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'event % of % % does not follow the one before it', NEW.object_n, NEW.object_type, NEW.object_id
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Everything a writer must know first, in one round trip: the object's lock and the end of its chain, the actor's
+-- pseudonym and key. The lock is taken before the head is read, each by a statement of its own.
+CREATE FUNCTION audit_link(in_log text, in_type text, in_id text, account_id text, fallback text,
+    OUT n bigint, OUT prev bytea, OUT ref text, OUT wrapped bytea)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF in_log = 'admin' THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(in_type || '/' || in_id, 7));
+        SELECT h.n, h.leaf_hash INTO n, prev FROM public.audit_head h WHERE h.object_type = in_type AND h.object_id = in_id;
+        n := coalesce(n, 0) + 1;
+    END IF;
+    IF account_id IS NULL THEN
+        ref := fallback;
+    ELSE
+        SELECT p.ref INTO ref FROM public.audit_pseudonym p WHERE p.account = account_id;
+    END IF;
+    SELECT k.wrapped_dek INTO wrapped FROM public.audit_subject_key k WHERE k.subject_id = ref;
+END $$;
+"""
+
 TABLES = """
 CREATE TABLE audit_log_key_end (
     verifier text PRIMARY KEY REFERENCES audit_log_key (verifier),
@@ -132,13 +181,6 @@ CREATE TABLE audit_minimum (
     event_id uuid NOT NULL,
     made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (log, minimum_index)
-);
-CREATE TABLE audit_carried (
-    object_type text NOT NULL,
-    object_id text NOT NULL,
-    object_n bigint NOT NULL CHECK (object_n >= 1),
-    leaf_hash bytea NOT NULL CHECK (octet_length(leaf_hash) = 32),
-    PRIMARY KEY (object_type, object_id, object_n)
 );
 CREATE TABLE audit_erasing (
     ref text PRIMARY KEY,
@@ -170,7 +212,7 @@ CREATE INDEX audit_export_account ON audit_export (account, asked_at DESC);
 DO $$
 DECLARE t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['audit_log_key_end', 'audit_anchor_receipt', 'audit_minimum', 'audit_carried'] LOOP
+    FOREACH t IN ARRAY ARRAY['audit_log_key_end', 'audit_anchor_receipt', 'audit_minimum'] LOOP
         PERFORM audit_guard(t::regclass);
     END LOOP;
 END $$;
@@ -182,5 +224,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(MONTHS, reverse_sql=migrations.RunSQL.noop),
         migrations.RunSQL(EVENTS, reverse_sql=migrations.RunSQL.noop),
+        migrations.RunSQL(HEADS, reverse_sql=migrations.RunSQL.noop),
         migrations.RunSQL(TABLES, reverse_sql=migrations.RunSQL.noop),
     ]

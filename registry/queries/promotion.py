@@ -31,6 +31,11 @@ class View:
     def available_actions(self) -> list[str]:
         return [name for name, sentence in self.why_not.items() if sentence is None]
 
+    @property
+    def evidence_ids(self) -> list[str]:
+        """The evidence a reader of this view sees."""
+        return sorted(str(row.pk) for row in self.now.record.evidence.values())
+
 
 def view(by: Actor, request: PromotionRequest) -> View:
     """Put a request together for one viewer."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from access import actions
 from access.authenticate import actor_of
-from access.models import RoleGrant
+from access.erasing import LegalBasis, erase_person
+from access.models import RoleGrant, User
 from access.roles import Role
 from audit import export
 from audit.actors import SYSTEM, Actor
@@ -34,6 +35,7 @@ ACTS: list[tuple[Action, str, Callable[[World, Actor], Any]]] = [
     (A.ROLE_GRANT, "user", lambda w, by: actions.grant_role(by=by, user=w.user, role=Role.AUDITOR)),
     (A.ROLE_REVOKE, "user", lambda w, by: actions.revoke_role(by=by, grant=w.grant())),
     (A.LINK_CREATE, "user", lambda w, by: actions.create_sign_in_link(by=by, user=w.user)),
+    (A.PRIVACY_ERASE, "user", lambda w, by: erase_person(by=by, user=w.user, legal_basis=LegalBasis.OBJECTION)),
     (A.MODEL_CREATE, "registered_model", lambda w, by: models.create(by=by, name="new")),
     (A.MODEL_UPDATE, "registered_model", lambda w, by: models.update(by=by, model=w.model, description="x")),
     (A.MODEL_RENAME, "registered_model", lambda w, by: models.rename(by=by, model=w.model, new_name="x")),
@@ -232,6 +234,10 @@ REFUSALS: list[Refusal] = [
         by=auditor, chosen=Filter(log="nowhere"), out=io.BytesIO()), lambda w: factories.actor(Role.AUDITOR)),
     R(A.TRAIL_EXPORT, "bad_filter", "trail", lambda w, auditor: export.export(
         by=auditor, chosen=Filter(log="a\x00"), out=io.BytesIO()), lambda w: factories.actor(Role.AUDITOR)),
+    R(A.PRIVACY_ERASE, "own_account", "user", lambda w, _: erase_person(
+        by=w.olga, user=User.objects.get(pk=w.olga.account), legal_basis=LegalBasis.OBJECTION)),
+    R(A.PRIVACY_ERASE, "bad_reason", "user", lambda w, _: erase_person(
+        by=w.olga, user=w.user, legal_basis=LegalBasis.OBJECTION, reason=HALF)),
     R(A.ERASURE_FILE, "external_id_taken", "erasure_request", lambda w, _: erasure_cases.file(
         w.olga, ground="17(1)(a)")),
     R(A.ERASURE_FILE, "bad_country", "erasure_request", lambda w, _: erasure_cases.file(w.olga, country="Germany")),

@@ -110,7 +110,7 @@ def case() -> Case:
             "evidence": {"evidence_id": str(version.evidence.all()[0].pk)},
             "promotion-requests": {"request_id": str(request.pk)},
             "erasure-requests": {"request_id": str(erasure.pk)},
-            "trail": {"entry_id": str(Event.objects.all()[0].id)},
+            "trail": {"entry_id": str(Event.objects.all()[0].id), "name": "admin"},
         },
     )
 

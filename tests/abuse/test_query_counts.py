@@ -53,6 +53,7 @@ def asked(client: Client) -> dict[str, tuple[int, int]]:
 def test_a_list_of_thirty_costs_what_a_list_of_one_costs() -> None:
     factories.account(Role.REVIEWER)
     client = caller(Role.REVIEWER, Role.AUDITOR)
+    client.get("/api/v1/people/")  # the first read that is recorded makes the reader's pseudonym and key
     one_more(1)
     before = asked(client)
     for number in range(2, 31):
@@ -62,7 +63,7 @@ def test_a_list_of_thirty_costs_what_a_list_of_one_costs() -> None:
     assert {name: queries for name, (_, queries) in after.items()} == {
         name: queries for name, (_, queries) in before.items()
     }
-    assert max(queries for _, queries in after.values()) <= 12, after
+    assert max(queries for _, queries in after.values()) <= 14, after
 
 
 def test_subjects_of_many_requests_take_one_query_and_are_those_of_each() -> None:

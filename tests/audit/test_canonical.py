@@ -49,9 +49,9 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.di
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
-def test_inside_the_profile_two_canonicalisers_agree_and_a_leaf_is_one_line(event: dict[str, Any]) -> None:
+def test_inside_the_profile_three_canonicalisers_agree_and_a_leaf_is_one_line(event: dict[str, Any]) -> None:
     leaf = canonical.encode(event)
-    assert leaf == jcs.canonicalize(event)
+    assert leaf == jcs.canonicalize(event) == rfc8785.dumps(event)
     assert json.loads(leaf) == event
     assert b"\n" not in leaf
     assert canonical.encode(json.loads(leaf)) == leaf

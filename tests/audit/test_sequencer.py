@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from access import actions
 from access.roles import Role
-from audit import export, merkle, sequencer, trail
+from audit import export, merkle, publisher, sequencer, trail
 from audit.actors import SYSTEM
 from audit.errors import Denied
 from audit.models import Checkpoint, Event, Leaf, LogKey, Tree
@@ -52,7 +52,7 @@ def drain(key: SigningKey) -> None:
     LogKey.objects.bulk_create([LogKey(verifier=key.verifier, log="admin", from_size=0)], ignore_conflicts=True)
     while sequencer.step("admin", batch=7):
         pass
-    sequencer.publish("admin", key)
+    publisher.publish("admin", [key])
 
 
 def many_events(count: int) -> None:

@@ -37,7 +37,7 @@ def test_without_a_sandbox_it_is_not_green_and_says_why(monkeypatch: pytest.Monk
     }
 
 
-@pytest.mark.parametrize("address", ["/metrics", "/log/checkpoint", "/opendsr/discovery"])
+@pytest.mark.parametrize("address", ["/metrics", "/opendsr/discovery"])
 def test_what_is_not_built_says_501(address: str) -> None:
     answer = Client().get(address, headers=HOST)
     assert answer.status_code == 501

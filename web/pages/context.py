@@ -19,7 +19,7 @@ from access import grants, policy, queries
 from access.roles import LABELS
 from audit.actors import Actor
 from audit.events import Action
-from audit.queries import State, state
+from audit.standing import Standing, standing
 
 # label, url name, action, the first part of every address that belongs to it
 _PLACES: Final = (
@@ -31,9 +31,7 @@ _PLACES: Final = (
     ("People", "people", Action.PEOPLE_VIEW, "/people/"),
 )
 _TRAIL_SECONDS: Final = 5.0
-NOT_WITNESSED: Final = (
-    "No outside party has countersigned this checkpoint; only this installation's key vouches for it."
-)
+NOT_WITNESSED: Final = "No outside party holds this checkpoint; only this installation's own key vouches for it."
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
@@ -108,9 +106,9 @@ def role_words(role: str, pattern: str) -> str:
 
 @dataclass
 class _Remembered:
-    """The newest state of the log, and until when it is not asked for again."""
+    """How the log of changes stands, and until when it is not asked for again."""
 
-    state: State | None = None
+    head: Standing | None = None
     until: float = 0.0
 
 
@@ -118,12 +116,12 @@ _remembered = _Remembered()
 _lock = Lock()
 
 
-def fresh_state(log: str) -> State:
-    """The state of a log as it is now; the foot of the same page will say the same."""
-    head = state(log)
+def fresh_standing(log: str) -> Standing:
+    """How a log stands now; the foot of the same page will say the same."""
+    head = standing(log)
     if log == "admin":
         with _lock:
-            _remembered.state, _remembered.until = head, time.monotonic() + _TRAIL_SECONDS
+            _remembered.head, _remembered.until = head, time.monotonic() + _TRAIL_SECONDS
     return head
 
 
@@ -135,11 +133,16 @@ def forget_trail_line() -> None:
 def trail_line(actor: Actor) -> dict[str, Any]:
     """The foot of the page: how much of the trail is signed, and when. Asked at most every few seconds."""
     with _lock:
-        if _remembered.state is None or _remembered.until < time.monotonic():
-            _remembered.state, _remembered.until = state("admin"), time.monotonic() + _TRAIL_SECONDS
-        head = _remembered.state
-    line = {"sentence": signed_words(head), "url": url_or_none("trail") if _reads_trail(actor) else None}
-    if head.signed_size and not is_witnessed(head):
+        if _remembered.head is None or _remembered.until < time.monotonic():
+            _remembered.head, _remembered.until = standing("admin"), time.monotonic() + _TRAIL_SECONDS
+        head = _remembered.head
+    line = {"sentence": signed_words(head), "url": url_or_none("trail-logs") if _reads_trail(actor) else None}
+    if head.overdue:
+        line |= {
+            "notice": "SIGNING STOPPED",
+            "notice_title": "Entries wait for a signature for longer than they should.",
+        }
+    elif head.signed_size and not head.witnessed:
         line |= {"notice": "UNWITNESSED", "notice_title": NOT_WITNESSED}
     return line
 
@@ -148,7 +151,7 @@ def _reads_trail(actor: Actor) -> bool:
     return may_somewhere(actor, Action.TRAIL_VIEW)
 
 
-def signed_words(head: State) -> str:
+def signed_words(head: Standing) -> str:
     """How far a log is signed, in words: ``entries 0–47 of 48, signed 9 Mar 2026, 14:05``."""
     if head.signed_size == 0 or head.signed_at is None:
         return "nothing is signed yet"
@@ -156,8 +159,3 @@ def signed_words(head: State) -> str:
         f"entries 0–{head.signed_size - 1:,} of {max(head.size, head.signed_size):,}, signed"
         f" {format_date(head.signed_at, 'j M Y, H:i')} UTC"
     )
-
-
-def is_witnessed(head: State) -> bool:
-    """Whether anyone but the log itself has put a signature line under the newest checkpoint."""
-    return sum(line.startswith("— ") for line in head.note.splitlines()) > 1

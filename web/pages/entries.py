@@ -18,12 +18,15 @@ PAST: Final = {
     "approve": "approved",
     "ask": "asked",
     "attach": "attached",
+    "bring": "brought",
     "cancel": "cancelled",
     "create": "created",
     "decide": "decided",
     "delete": "deleted",
     "discover": "discovered",
+    "drop": "dropped",
     "edit": "edited",
+    "erase": "erased",
     "execute": "executed",
     "export": "exported",
     "file": "filed",
@@ -31,12 +34,14 @@ PAST: Final = {
     "grant": "granted",
     "link": "linked",
     "move": "moved",
+    "note": "noted",
     "pin": "pinned",
     "read": "read",
     "refuse": "refused",
     "register": "registered",
     "rename": "renamed",
     "request": "requested",
+    "retire": "retired",
     "revoke": "revoked",
     "see": "saw",
     "set": "set",
@@ -61,6 +66,14 @@ OBJECTS: Final = {
     "role_grant": "role grant",
     "sign_in_link": "sign-in link",
     "user": "account",
+    "evidence": "evidence",
+    "token": "token",
+    "job": "job",
+    "grant": "grant",
+    "alias": "alias",
+    "trail": "the trail",
+    "trail_entry": "entry of the trail",
+    "log": "log",
 }
 _TONES: Final = {"success": "none", "denied": "bad", "error": "warn"}
 _OUTCOMES: Final = {
@@ -149,21 +162,36 @@ def object_words(entry: Entry, names: Names) -> str:
     if label and target["type"] not in _NO_LABEL:
         return isolated(str(label))
     if target["type"] == "user":
-        return isolated(names.get(target["id"], GONE)) if _action(entry) not in _ON_ONESELF else ""
+        who = isolated(names.get(target["id"], GONE)) if _action(entry) not in _ON_ONESELF else ""
+        return f"{who}, {role}" if (role := _role_words(entry)) else who
     return "" if target["type"] in _NO_LABEL else OBJECTS.get(target["type"], target["type"].replace("_", " "))
+
+
+def _role_words(entry: Entry) -> str:
+    """Which role was granted, and where: what tells one grant from the next."""
+    after = (entry.leaf.get("change") or {}).get("after") or {}
+    role, pattern = after.get("role"), after.get("pattern")
+    if _action(entry) is not Action.ROLE_GRANT or not isinstance(role, str) or not isinstance(pattern, str):
+        return ""
+    return f"{role.replace('_', ' ')}{'' if pattern == '*' else f' on {isolated(pattern)}'}"
 
 
 _ON_ONESELF: Final = frozenset({Action.SESSION_OPEN, Action.SESSION_CLOSE})
 
 
-def listed(entries: Iterable[Entry], names: Names, *, with_changes: bool = True) -> list[dict[str, Any]]:
-    """Entries for parts/entries.html; a long list leaves what changed to the page of each."""
+def listed(
+    entries: Iterable[Entry], names: Names, *, with_changes: bool = True, numbered: bool = False
+) -> list[dict[str, Any]]:
+    """Entries for parts/entries.html; a long list leaves what changed to the page of each, one object's life says the
+    number of each in its chain.
+    """
     return [
         {
             "sentence": sentence(entry, names),
             "who": who(entry, names),
             "when": entry.recorded_at,
             "index": "not sequenced yet" if entry.index is None else f"{entry.index:,}",
+            "number": entry.leaf["object"].get("n") if numbered else None,
             "url": reverse("trail-entry", args=[entry.id]),
             "reason": entry.disclosed.get("reason", ""),
             "tone": "ok" if _is_decisive(entry) else _TONES.get(entry.leaf["outcome"], "none"),

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
-from access import policy
+from access import policy, reads
 from audit.errors import Conflict, DomainError, Invalid, Stale
 from audit.events import Action
 from audit.subjects import INSTALLATION
@@ -103,6 +103,8 @@ def board(request: HttpRequest) -> HttpResponse:
     by = actor_of(request)
     waiting = list(queries.open_requests(by)[:_MOST_OPEN])
     part = paging.page_of(queries.closed_requests(by), ("-closed_at", "-id"), request.GET.get("after", ""))
+    told = {"requests": len(waiting) + len(part.rows)}
+    reads.seen(by, Action.ERASURE_VIEW, INSTALLATION, told=told, once_per=reads.RELOAD)
     names = names_of([*(row.filer for row in waiting), *(row.closed_by for row in part.rows)])
     context = {
         "open": erasure_case.open_table(waiting, names),
@@ -176,6 +178,7 @@ def _shown(
     request: HttpRequest, found: ErasureRequest, *, error: DomainError | None = None, comment: str = ""
 ) -> HttpResponse:
     by = actor_of(request)
+    reads.seen(by, Action.ERASURE_VIEW, found, once_per=reads.RELOAD)
     view = queries.view(by, found)
     names = names_of(
         {found.filer, found.approver, found.executor, found.signer, found.closed_by} | entries.accounts_in(view.entries)
@@ -214,6 +217,7 @@ def _shown(
 def certificate(request: HttpRequest, request_id: str) -> HttpResponse:
     """The signed file, byte for byte."""
     row = queries.certificate(actor_of(request), request_id)
+    reads.seen(actor_of(request), Action.ERASURE_VIEW, row.request, told={"certificate": row.sha256})
     response = HttpResponse(bytes(row.content), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{queries.file_name(row)}"'
     return response

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from access import reads
 from audit.events import Action
 from registry.models import Evidence
 from registry.queries import visible
@@ -26,6 +27,7 @@ def one(request: HttpRequest, evidence_id: str) -> HttpResponse:
     """What was found, then what it was computed from."""
     by = actor_of(request)
     row = visible.evidence(by, evidence_id)
+    reads.seen(by, Action.EVIDENCE_VIEW, row, told={"result": row.result_digest}, once_per=reads.RELOAD)
     made = row.status == EvidenceStatus.OK
     version = row.version
     context = {

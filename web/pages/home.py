@@ -7,19 +7,20 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from access import grants, policy, queries
+from access import grants, policy, queries, reads
 from audit.actors import Actor
 from audit.events import Action
 from audit.queries import Filter, search
-from audit.subjects import TRAIL
+from audit.subjects import TRAIL, Subject
 from registry.models import Job, PromotionRequest
 from registry.queries import visible
 from registry.states import LIVE, JobState
-from web.pages import entries, promotions, trail
-from web.pages.context import client_command, fresh_state, may_somewhere, url_or_none
+from web.pages import entries, promotions
+from web.pages.context import client_command, fresh_standing, may_somewhere, url_or_none
 from web.pages.guard import actor_of, open_page
 from web.pages.models import requests_table, version_url
 from web.pages.names import names_of
+from web.pages.trail_logs import banner
 from web.pages.versions import kind_words
 
 _LIVE = [state.value for state in LIVE]
@@ -38,7 +39,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if may_somewhere(by, Action.PROMOTION_REQUEST):
         context |= _own_work(by)
     if policy.why_not(by, Action.TRAIL_VIEW, TRAIL) is None:
-        context |= _trail()
+        context |= _trail(by)
     if may_somewhere(by, Action.ERASURE_FILE):
         context["erasure_url"] = url_or_none("erasure")
     if may_somewhere(by, Action.USER_CREATE):
@@ -123,11 +124,15 @@ def _jobs_table(jobs: list[Job]) -> dict[str, Any]:
     }
 
 
-def _trail() -> dict[str, Any]:
+_REFUSALS = Subject(type="page", id="home", label="the newest refusals")
+
+
+def _trail(by: Actor) -> dict[str, Any]:
     """Where the log stands, and the newest refusals."""
-    rows = search(Filter(outcome="denied"), size=5).entries
+    rows = search(Filter(outcome="denied"), size=5, paths=reads.openings(by)).entries
+    reads.seen(by, Action.TRAIL_VIEW, _REFUSALS, told={"entries": [str(row.id) for row in rows]}, once_per=reads.RELOAD)
     return {
-        "banner": trail.banner(fresh_state("admin")),
+        "banner": banner(fresh_standing("admin")),
         "refusals": entries.listed(rows, names_of(entries.accounts_in(rows))),
         "no_refusals": {
             "title": "Nothing was refused yet",

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.timezone import get_current_timezone
 
-from access import actions, policy, queries
+from access import actions, policy, queries, reads
 from access.models import RoleGrant, User
 from access.policy import ENTANGLED, POLICY, Rule
 from access.roles import DESCRIPTIONS, LABELS, Role, either
@@ -80,6 +80,7 @@ def everyone(request: HttpRequest) -> HttpResponse:
     """Accounts with the roles they hold, and the table of who can do what."""
     by = actor_of(request)
     part = paging.page_of(queries.people(by), ("username",), request.GET.get("after", ""))
+    reads.seen(by, Action.PEOPLE_VIEW, INSTALLATION, told={"accounts": len(part.rows)}, once_per=reads.RELOAD)
     refusal = policy.why_not(by, Action.USER_CREATE, INSTALLATION)
     context = {
         "table": _people_table(part.rows),
@@ -212,6 +213,7 @@ def _person_page(
     request: HttpRequest, user: User, form: GrantForm, *, status: int = 200, link: str = ""
 ) -> HttpResponse:
     by = actor_of(request)
+    reads.seen(by, Action.PEOPLE_VIEW, user, once_per=reads.RELOAD)
     every = list(RoleGrant.objects.filter(user=user).order_by("-granted_at"))
     names = names_of(str(account) for row in every for account in (row.granted_by_id, row.revoked_by_id) if account)
     context = {
@@ -222,6 +224,7 @@ def _person_page(
         "grants": [_grant_row(row, names) for row in every],
         "no_grants": {"title": "No role yet", "sentence": "Without a role this account can sign in and see nothing."},
         "why_not_grant": policy.why_not(by, Action.ROLE_GRANT, user),
+        "why_not_erase": policy.why_not(by, Action.PRIVACY_ERASE, user),
         "why_not_link": policy.why_not(by, Action.LINK_CREATE, user),
         "link": link,
         "trail_url": trail_url(by, "user", str(user.pk)),

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from access import policy
+from access import policy, reads
 from audit.actors import Actor
 from audit.errors import Conflict, DomainError, Invalid, Stale
 from audit.events import Action
@@ -157,6 +157,7 @@ def _review(
     """The review page as it stands now; after a refusal with its sentence on top and what was typed kept."""
     by = actor_of(request)
     view = promotion_queries.view(by, found)
+    reads.seen(by, Action.PROMOTION_VIEW, found, told={"evidence": view.evidence_ids}, once_per=reads.RELOAD)
     names = names_of(review.accounts_in(view))
     buttons, refusals = review.votes(view)
     state = RequestState(found.state)

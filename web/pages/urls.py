@@ -2,7 +2,22 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.pages import data_sets, erasure, evidence, home, models, people, promotions, sign_in, tokens, trail, versions
+from web.pages import (
+    data_sets,
+    erasure,
+    evidence,
+    home,
+    models,
+    people,
+    person_erasing,
+    promotions,
+    sign_in,
+    tokens,
+    trail,
+    trail_exports,
+    trail_logs,
+    versions,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
@@ -24,7 +39,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("promotions/<str:request_id>/resubmit/", promotions.resubmit, name="promotion-resubmit"),
     *erasure.urlpatterns,
     path("trail/", trail.search, name="trail"),
-    path("trail/export/", trail.take_export, name="trail-export"),
+    path("trail/export/", trail_exports.take_export, name="trail-export"),
+    path("trail/log/", trail_logs.logs, name="trail-logs"),
     path("trail/object/<str:object_type>/<path:object_id>/", trail.life, name="trail-object"),
     path("trail/<str:entry_id>/", trail.one, name="trail-entry"),
     path("people/", people.everyone, name="people"),
@@ -32,6 +48,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<str:user_id>/", people.one, name="person"),
     path("people/<str:user_id>/grant/", people.grant, name="person-grant"),
     path("people/<str:user_id>/revoke/<str:grant_id>/", people.revoke, name="person-revoke"),
+    path("people/<str:user_id>/erase/", person_erasing.erase, name="person-erase"),
     path("people/<str:user_id>/link/", people.link, name="person-link"),
     path("tokens/", tokens.tokens, name="tokens"),
     path("tokens/<str:token_id>/revoke/", tokens.revoke, name="token-revoke"),

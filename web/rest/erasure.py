@@ -10,11 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import queries as people
+from access import reads
 from audit.errors import Invalid
 from audit.events import Action
+from audit.subjects import INSTALLATION
 from erasure import queries
 from erasure.actions import closing, deciding, discovery, execution, filing
 from erasure.models import ErasureRequest, ErasureTask, ModelObligation
+from web.rest import receipts
 from web.rest.fields import TextField
 from web.rest.views import View, body
 
@@ -117,6 +120,10 @@ class ErasureSerializer(serializers.Serializer[Any]):
     why_not = serializers.DictField(child=serializers.CharField())
 
 
+class ReceiptedErasure(receipts.ReceiptedSerializer, ErasureSerializer):
+    """A request after an act, with the receipt of that act for who waited for it."""
+
+
 class ErasureRow(serializers.Serializer[Any]):
     """A request in a list."""
 
@@ -193,7 +200,10 @@ class Requests(View):
 
     @extend_schema(responses=ErasureListSerializer, operation_id="erasure_requests_list")
     def get(self, request: Request) -> Response:
-        return Response({"erasure_requests": [_row(row) for row in queries.in_order(self.actor)[:_MOST]]})
+        found = [_row(row) for row in queries.in_order(self.actor)[:_MOST]]
+        told = {"requests": len(found)}
+        reads.seen(self.actor, Action.ERASURE_VIEW, INSTALLATION, told=told, once_per=reads.RELOAD)
+        return Response({"erasure_requests": found})
 
     @extend_schema(request=FileSerializer, responses={201: ErasureSerializer, 200: ErasureSerializer})
     def post(self, request: Request) -> Response:
@@ -213,7 +223,9 @@ class One(View):
 
     @extend_schema(responses=ErasureSerializer)
     def get(self, request: Request, request_id: str) -> Response:
-        return _fresh(self, request_id)
+        found = queries.request(self.actor, request_id)
+        reads.seen(self.actor, Action.ERASURE_VIEW, found, once_per=reads.RELOAD)
+        return Response(presented(queries.view(self.actor, found)))
 
 
 class Approve(View):
@@ -221,15 +233,17 @@ class Approve(View):
 
     owner = Action.ERASURE_APPROVE
 
-    @extend_schema(request=ApproveSerializer, responses=ErasureSerializer)
+    @extend_schema(request=ApproveSerializer, responses=ReceiptedErasure, parameters=[receipts.WAIT])
     def post(self, request: Request, request_id: str) -> Response:
+        waits = receipts.wanted(request)
         found = queries.request(self.actor, request_id)
         said = body(ApproveSerializer, request)
         sent = said.get("plan_digest") or request.headers.get("If-Match", "").strip('"')
         if not sent:
             raise Invalid("Send the plan_digest you approve, in the body or in If-Match.", code="no_digest")
         deciding.approve(by=self.actor, request=found, plan_digest=sent, comment=said["comment"])
-        return _fresh(self, request_id)
+        answer = _fresh(self, request_id)
+        return receipts.added(answer, self.actor) if waits else answer
 
 
 class Refuse(View):
@@ -272,10 +286,12 @@ class Execute(View):
 
     owner = Action.ERASURE_EXECUTE
 
-    @extend_schema(request=None, responses={202: ErasureSerializer})
+    @extend_schema(request=None, responses={202: ReceiptedErasure}, parameters=[receipts.WAIT])
     def post(self, request: Request, request_id: str) -> Response:
+        waits = receipts.wanted(request)
         execution.again(by=self.actor, request=queries.request(self.actor, request_id))
-        return _fresh(self, request_id, status=202)
+        answer = _fresh(self, request_id, status=202)
+        return receipts.added(answer, self.actor) if waits else answer
 
 
 class SignOff(View):
@@ -283,11 +299,13 @@ class SignOff(View):
 
     owner = Action.ERASURE_SIGN
 
-    @extend_schema(request=SignSerializer, responses=ErasureSerializer)
+    @extend_schema(request=SignSerializer, responses=ReceiptedErasure, parameters=[receipts.WAIT])
     def post(self, request: Request, request_id: str) -> Response:
+        waits = receipts.wanted(request)
         found = queries.request(self.actor, request_id)
         closing.sign_off(by=self.actor, request=found, **body(SignSerializer, request))
-        return _fresh(self, request_id)
+        answer = _fresh(self, request_id)
+        return receipts.added(answer, self.actor) if waits else answer
 
 
 class Certificate(View):
@@ -298,6 +316,7 @@ class Certificate(View):
     @extend_schema(responses={(200, "application/json"): OpenApiTypes.BINARY})
     def get(self, request: Request, request_id: str) -> HttpResponse:
         row = queries.certificate(self.actor, request_id)
+        reads.seen(self.actor, Action.ERASURE_VIEW, row.request, told={"certificate": row.sha256})
         response = HttpResponse(bytes(row.content), content_type="application/json")
         response["Content-Disposition"] = f'attachment; filename="{queries.file_name(row)}"'
         return response

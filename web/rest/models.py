@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import queries as people
+from access import reads
 from audit.events import Action
 from registry.models import Evidence, Job, ModelVersion
 from registry.queries import visible
@@ -201,6 +202,7 @@ class OneEvidence(View):
     @extend_schema(responses=EvidenceSerializer)
     def get(self, request: Request, evidence_id: str) -> Response:
         row = visible.evidence(self.actor, evidence_id)
+        reads.seen(self.actor, Action.EVIDENCE_VIEW, row, told={"result": row.result_digest}, once_per=reads.RELOAD)
         return Response(
             {
                 **evidence_row(row),

@@ -7,7 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access import actions, grants, policy, queries
+from access import actions, grants, policy, queries, reads
+from access.erasing import MOST_REASON, LegalBasis, erase_person
 from access.models import User
 from access.roles import Role
 from audit.errors import Unauthenticated
@@ -51,6 +52,20 @@ class NewPersonSerializer(serializers.Serializer[Any]):
     display_name = TextField(max_length=150, allow_blank=True, default="")
     email = serializers.EmailField(max_length=254, allow_blank=True, default="")
     is_service = serializers.BooleanField(default=False)
+
+
+class ErasureSerializer(serializers.Serializer[Any]):
+    """Why a person is to be forgotten."""
+
+    legal_basis = serializers.ChoiceField(choices=[basis.value for basis in LegalBasis])
+    reason = TextField(max_length=MOST_REASON, allow_blank=True, default="")
+
+
+class ErasedSerializer(serializers.Serializer[Any]):
+    """The act, as the trail records it, and how many openings it deleted."""
+
+    act = serializers.UUIDField()
+    openings = serializers.IntegerField()
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -110,7 +125,10 @@ class People(View):
 
     @extend_schema(responses=PersonListSerializer)
     def get(self, request: Request) -> Response:
-        return Response({"people": [presented(user) for user in queries.people(self.actor)]})
+        found = [presented(user) for user in queries.people(self.actor)]
+        told = {"accounts": len(found)}
+        reads.seen(self.actor, Action.PEOPLE_VIEW, INSTALLATION, told=told, once_per=reads.RELOAD)
+        return Response({"people": found})
 
     @extend_schema(request=NewPersonSerializer, responses={201: PersonSerializer})
     def post(self, request: Request) -> Response:
@@ -156,3 +174,19 @@ class Tokens(View):
             },
             status=201,
         )
+
+
+class Erase(View):
+    """Forget who an account belongs to: names, ways in, roles, and their openings in the trail."""
+
+    owner = Action.PRIVACY_ERASE
+
+    @extend_schema(request=ErasureSerializer, responses=ErasedSerializer)
+    def post(self, request: Request, username: str) -> Response:
+        values = body(ErasureSerializer, request)
+        # Asked before the account is looked up, as for roles.
+        policy.require_read(self.actor, Action.PRIVACY_ERASE, INSTALLATION)
+        user = queries.user_by_name(username)
+        basis = LegalBasis(values["legal_basis"])
+        done = erase_person(by=self.actor, user=user, legal_basis=basis, reason=values["reason"])
+        return Response({"act": done.act, "openings": done.openings})

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import queries as people
+from access import reads
 from audit.errors import Invalid
 from audit.events import Action
 from registry.actions import promotion
@@ -15,6 +16,7 @@ from registry.models import Grant
 from registry.queries import promotion as promotion_queries
 from registry.queries import visible
 from registry.states import DecisionKind
+from web.rest import receipts
 from web.rest.fields import DecisionSerializer, GateSerializer, TextField
 from web.rest.views import View, body
 
@@ -79,6 +81,10 @@ class PromotionSerializer(serializers.Serializer[Any]):
     available_actions = serializers.ListField(child=serializers.CharField())
     why_not = serializers.DictField(child=serializers.CharField())
     grant = GrantSerializer(allow_null=True)
+
+
+class ReceiptedPromotion(receipts.ReceiptedSerializer, PromotionSerializer):
+    """A request after an act, with the receipt of that act for who waited for it."""
 
 
 class InboxRow(serializers.Serializer[Any]):
@@ -193,8 +199,10 @@ class One(View):
 
     @extend_schema(responses=PromotionSerializer)
     def get(self, request: Request, request_id: str) -> Response:
-        found = visible.promotion_request(self.actor, request_id)
-        return Response(presented(promotion_queries.view(self.actor, found)))
+        view = promotion_queries.view(self.actor, visible.promotion_request(self.actor, request_id))
+        told = {"evidence": view.evidence_ids}
+        reads.seen(self.actor, Action.PROMOTION_VIEW, view.request, told=told, once_per=reads.RELOAD)
+        return Response(presented(view))
 
 
 class Decide(View):
@@ -202,8 +210,9 @@ class Decide(View):
 
     owner = Action.PROMOTION_DECIDE
 
-    @extend_schema(request=DecideSerializer, responses={201: PromotionSerializer})
+    @extend_schema(request=DecideSerializer, responses={201: ReceiptedPromotion}, parameters=[receipts.WAIT])
     def post(self, request: Request, request_id: str) -> Response:
+        waits = receipts.wanted(request)
         found = visible.promotion_request(self.actor, request_id)
         values = body(DecideSerializer, request)
         promotion.decide(
@@ -213,7 +222,8 @@ class Decide(View):
             subject_digest=values["subject_digest"],
             comment=values["comment"],
         )
-        return _fresh(self, request_id, status=201)
+        answer = _fresh(self, request_id, status=201)
+        return receipts.added(answer, self.actor) if waits else answer
 
 
 class Apply(View):
@@ -221,14 +231,16 @@ class Apply(View):
 
     owner = Action.PROMOTION_APPLY
 
-    @extend_schema(request=ApplySerializer, responses=PromotionSerializer)
+    @extend_schema(request=ApplySerializer, responses=ReceiptedPromotion, parameters=[receipts.WAIT])
     def post(self, request: Request, request_id: str) -> Response:
+        waits = receipts.wanted(request)
         found = visible.promotion_request(self.actor, request_id)
         sent = body(ApplySerializer, request).get("subject_digest") or request.headers.get("If-Match", "").strip('"')
         if not sent:
             raise Invalid("Send the subject_digest you mean to apply, in the body or in If-Match.", code="no_digest")
         promotion.apply(by=self.actor, request=found, subject_digest=sent)
-        return _fresh(self, request_id)
+        answer = _fresh(self, request_id)
+        return receipts.added(answer, self.actor) if waits else answer
 
 
 class Withdraw(View):

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web.rest import data_sets, erasure, models, people, promotions, trail
+from web.rest import data_sets, erasure, models, people, promotions, trail, trail_exports, trail_proofs
 from web.rest.schema import ActorScheme, Document
 from web.routes import OPEN, route
 
@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("me/", people.Me.as_view(), name="me"),
     path("people/", people.People.as_view(), name="people"),
     path("people/<str:username>/roles/", people.Roles.as_view(), name="roles"),
+    path("people/<str:username>/erase/", people.Erase.as_view(), name="erase-person"),
     path("tokens/", people.Tokens.as_view(), name="tokens"),
     path("models/", models.Models.as_view(), name="models"),
     path("models/<str:name>/versions/", models.Versions.as_view(), name="versions"),
@@ -44,6 +45,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("erasure-requests/<str:request_id>/certificate/", erasure.Certificate.as_view(), name="erasure-certificate"),
     path("trail/", trail.Search.as_view(), name="trail"),
     path("trail/state/", trail.State.as_view(), name="trail-state"),
-    path("trail/export/", trail.Export.as_view(), name="trail-export"),
+    path("trail/objects/<str:object_type>/<path:object_id>/", trail.Life.as_view(), name="trail-object"),
+    path("trail/export/", trail_exports.Export.as_view(), name="trail-export"),
+    path("trail/logs/<str:name>/consistency/", trail_proofs.Consistency.as_view(), name="trail-consistency"),
+    path("trail/<str:entry_id>/proof/", trail_proofs.EntryProof.as_view(), name="trail-proof"),
     path("trail/<str:entry_id>/", trail.One.as_view(), name="trail-entry"),
 ]

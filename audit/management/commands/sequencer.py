@@ -3,17 +3,24 @@
 import logging
 import signal
 import threading
+import time
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, connection
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, connection
 
-from audit import sequencer
+from audit import anchors
+from audit.keys import KeyFileError
+from audit.presence import Presence
+from audit.publisher import SigningRefused
+from audit.rounds import Rounds
 
 log = logging.getLogger("plimsoll.sequencer")
 
-TICK_SECONDS = 0.1
+TURN_SECONDS: Final = 0.1
+_PRESENCE_EVERY: Final = 1.0
 
 
 class Command(BaseCommand):
@@ -25,27 +32,75 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="drain what is pending, sign, and end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signers = sequencer.signing_keys()
-        if options["once"]:
-            while sequencer.run_once(signers):
-                pass
-            return
-        stop = threading.Event()
+        try:
+            configured = anchors.configured()
+            if options["once"]:
+                self._once(configured)
+            else:
+                _Service(configured).run()
+        except (KeyFileError, SigningRefused, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from None
 
-        def ask_to_stop(number: int, frame: FrameType | None) -> None:
-            stop.set()
+    def _once(self, configured: tuple[anchors.Anchor, ...]) -> None:
+        presence = Presence()
+        if not presence.held():
+            raise CommandError("Another sequencer is at work; it does this already.")
+        try:
+            rounds = Rounds(configured)
+            rounds.drain()
+            rounds.anchoring.stop()
+        finally:
+            presence.leave()
 
+
+class _Service:
+    """The process: one that waits while another is at work, and goes on when the database was away."""
+
+    def __init__(self, configured: tuple[anchors.Anchor, ...]) -> None:
+        self._configured = configured
+        self._stop = threading.Event()
+        self._presence = Presence()
+        self._rounds: Rounds | None = None
+        self._looked = 0.0
+        self._standing_by = False
+
+    def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, ask_to_stop)
-        log.info("the sequencer runs", extra={"logs": {name: key.verifier for name, key in signers.items()}})
-        sequencer.run_once(signers)
-        while not stop.is_set():
+            signal.signal(number, self._ask_to_stop)
+        while not self._stop.is_set():
             try:
-                busy = sequencer.run_once(signers) if sequencer.pending() else 0
-            except OperationalError:
+                busy = self._is_ours() and self._turn()
+            except (OperationalError, InterfaceError):
                 log.warning("the database does not answer; trying again", exc_info=True)
+                self._presence.leave()
                 connection.close()
-                busy = 0
-                stop.wait(1)
+                busy = False
+                self._looked = 0.0
+                self._stop.wait(1)
             if not busy:
-                stop.wait(TICK_SECONDS)
+                self._stop.wait(TURN_SECONDS)
+        if self._rounds is not None:
+            self._rounds.anchoring.stop()
+        self._presence.leave()
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _is_ours(self) -> bool:
+        """Whether this process is the one at work; looked at once a second."""
+        if time.monotonic() - self._looked < _PRESENCE_EVERY:
+            return True
+        if self._presence.held():
+            self._looked = time.monotonic()
+            self._standing_by = False
+            return True
+        if not self._standing_by:
+            log.info("another sequencer is at work; standing by")
+            self._standing_by = True
+        return False
+
+    def _turn(self) -> bool:
+        if self._rounds is None:
+            self._rounds = Rounds(self._configured)
+            log.info("the sequencer runs", extra={"logs": self._rounds.verifiers()})
+        return self._rounds.turn()

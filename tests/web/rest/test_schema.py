@@ -17,7 +17,7 @@ def test_the_document_is_valid_and_complete() -> None:
     assert not GENERATOR_STATS._warn_cache
     assert not GENERATOR_STATS._error_cache
     (rest,) = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == "api/v1/"]
-    named = {f"/api/v1/{entry.pattern}".replace("<str:", "{").replace(">", "}") for entry in rest.url_patterns}
+    named = {f"/api/v1/{entry.pattern}".replace("<str:", "{").replace("<path:", "{").replace(">", "}") for entry in rest.url_patterns}
     assert named - {"/api/v1/schema/"} == set(schema["paths"])
 
 

@@ -1,0 +1,48 @@
+"""The high-water mark: what a key signed last, kept beside it and outside the database.
+
+A restored database has forgotten what it signed since the backup; this file has not. It is written before the note is
+stored, so the mark is never behind the database; a crash in between leaves it ahead by a root that the tree still has,
+and signing that again is harmless.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit import keys
+from audit.keys import KeyFileError
+from audit.note import SigningKey
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """A size and the root that was signed for it."""
+
+    size: int
+    root: bytes
+
+
+def path_of(key: SigningKey) -> Path:
+    """The mark is the key's, not the log's: another key in another installation starts from nothing."""
+    return keys.signing_folder() / f"{keys.stem(key.name)}.{key.key_id.hex()}.signed"
+
+
+def read(key: SigningKey) -> Mark | None:
+    """What ``key`` signed last, None when it never signed. Raises KeyFileError for a file that says nothing."""
+    path = path_of(key)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        mark = Mark(size=found["size"], root=bytes.fromhex(found["root"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise KeyFileError(f"The file {path.name} says what was signed last, and it cannot be read.") from None
+    if type(mark.size) is not int or mark.size < 0 or len(mark.root) != 32:
+        raise KeyFileError(f"The file {path.name} holds no size and root.")
+    return mark
+
+
+def write(key: SigningKey, mark: Mark) -> None:
+    """Raise the mark; on disk when this returns."""
+    keys.signing_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys.replace(path_of(key), json.dumps({"root": mark.root.hex(), "size": mark.size}) + "\n")
