@@ -9,7 +9,8 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         # The policy reads this app's models, which exist only once the registry of apps is ready.
-        from access import policy  # noqa: PLC0415
-        from audit import door  # noqa: PLC0415
+        from access import policy, workers  # noqa: PLC0415
+        from audit import door, exporting  # noqa: PLC0415
 
         door.install(policy.require)
+        exporting.install(workers.actor_for)

@@ -14,7 +14,7 @@ from typing import Final
 
 from django.db import DatabaseError, connection
 
-from audit import clock, merkle, noticeboard, publisher, sequencer, tiles
+from audit import clock, merkle, noticeboard, publisher, tiles
 from audit.anchors import Anchor, AnchorError, Head, OtherHistory, Receipt, Statement
 from audit.errors import DomainError
 from audit.models import AnchorReceipt, Checkpoint, Cosignature, LogKey
@@ -238,9 +238,11 @@ def _difference(log_name: str, head: Head | None) -> str:
     """What an anchor holds that this database does not, as a sentence; empty when the two agree."""
     if head is None or head.size == 0:
         return ""
-    size, _ = sequencer.head(log_name)
-    if head.size > size:
-        return f"It holds size {head.size}, the database only {size}."
+    # What an anchor holds was stored here before it was handed over: more than that, only a lost database has signed.
+    newest = Checkpoint.objects.filter(log=log_name).order_by("-size").first()
+    signed = newest.size if newest else 0
+    if head.size > signed:
+        return f"It holds size {head.size}, and in the database only {signed} entries are signed."
     if head.root is not None and publisher.root_at(log_name, head.size) != head.root:
         return f"It holds another root at size {head.size} than the database."
     return ""

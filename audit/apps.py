@@ -9,6 +9,6 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         # Needs the models; a mistake in the list of anchors stops the start with a sentence.
-        from audit import anchors  # noqa: PLC0415
+        from audit import anchors, checks  # noqa: F401, PLC0415 - the checks register themselves
 
         anchors.configured()

@@ -1,63 +1,35 @@
-"""The export bundle: one deterministic ZIP that an auditor can verify with nothing but the `verify.py` inside it.
+"""The export bundle, format 2: a ZIP that an auditor can verify with nothing but the `verify.py` inside it.
 
-Pure: takes leaves, proof, checkpoint and disclosures, and writes files. Choosing entries, deciding what an exporter may
-see and recording the export belong elsewhere. The same arguments give the same bytes (for one version of zlib).
+Pure: takes entries in steps, proofs, openings and facts, and writes files. Choosing entries, deciding what an exporter
+may see and recording the export belong elsewhere. The same arguments give the same bytes (for one version of isal).
+What grows with the entries is spooled piece by piece (``audit/spool.py``), so a bundle needs the same memory whatever
+its size, and an interrupted one goes on behind its last whole piece.
 """
 
-import csv
-import io
 import json
-import zipfile
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Literal, TypedDict, cast
+from types import TracebackType
+from typing import BinaryIO, Final, Literal, NotRequired, Self, TypedDict
 
+from audit import archive, bundle_words
 from audit.merkle import leaf_hash
+from audit.spool import Spool
+from audit.step import HASH, STEP, Step
+from audit.views import FILES, Views
 
-FORMAT = "plimsoll-audit-export/1"
-COLUMNS = (
-    "index", "time", "log", "id", "action", "outcome", "actor_type", "actor_ref",
-    "object_type", "object_id", "object_n", "reason_code", "leaf_hash",
-)  # fmt: skip
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a ZIP can state; a real one would make equal exports differ
-_READABLE = 0o100644 << 16
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMAT: Final = "plimsoll-audit-export/2"
+PIECE: Final = 8 * STEP  # entries between two places from which an interrupted export can go on, at most
+PIECE_BYTES: Final = 8 * 1024 * 1024
+UNWITNESSED: Final = "UNWITNESSED"
 _MAX_LEAF_BYTES = 65_535
 
-Completeness = Literal["range", "inclusion"]
-
-_STATEMENTS: dict[Completeness, str] = {
-    "range": "Every entry of the range is here: with the hashes in range-proof they rebuild the signed root, so none "
-    "can be missing, added, changed or moved.",
-    "inclusion": "Each entry here is proven to be in the log. That no other entry matches the query is not proven.",
-}
-
-_README = """How to verify this export of the audit trail
-
-    python3 verify.py --key VERIFIER_KEY
-
-Python 3.8 or later is enough; nothing is installed, no network is used. Get the verifier key from the operator by some
-way other than this bundle, for instance a signed letter. Without --key the key in trust.json is used, which only shows
-that the bundle agrees with itself. Read verify.py before you run it, or use a tool of your own: the formats are
-RFC 6962 and RFC 9162 (Merkle tree), C2SP signed-note and tlog-checkpoint, RFC 8785 (JSON) and RFC 9901 (disclosures).
-
-Exit codes: 0 verified, 1 tampered, 2 a required witness or the required whole log is not there, 3 unusable input.
-Further options: --require-witness, --require-complete.
-
-events.ndjson       the entries; one line is one leaf, its hash is SHA-256(0x00 || line without the newline)
-leaf-hashes         their leaf hashes, so that a changed entry can be named
-range-proof         the subtrees left and right of the entries (in a filtered export: proofs.ndjson, one path per entry)
-checkpoint          the signed size and root of the log
-disclosures.ndjson  personal values the exporter may see; a value that was erased or withheld is only a digest
-trust.json          verifier keys and the sizes for which they signed
-manifest.json       what was asked, by whom and when; this statement is not signed
-events.csv          a table to read; not authoritative and not checked
-verify.py           the verifier
-"""
+Completeness = Literal["range", "object", "inclusion"]
+Opening = tuple[str, str, str]  # event id, path, disclosure
+Proof = Sequence[bytes]
 
 
 class VerifierKey(TypedDict):
@@ -68,33 +40,191 @@ class VerifierKey(TypedDict):
     to_size: int | None
 
 
-class _Sink:
-    """Hashes what passes. It cannot seek, so zipfile writes strictly forwards and any stream will do as a target."""
+class Confirmation(TypedDict):
+    """What an anchor outside confirmed; `root` in hex."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self.digest = sha256()
-
-    def write(self, block: bytes) -> int:
-        self.digest.update(block)
-        self._out.write(block)
-        return len(block)
-
-    def flush(self) -> None:
-        self._out.flush()
+    anchor: str
+    kind: str
+    size: int
+    root: str
+    at: str
+    receipt: str
 
 
 @dataclass(frozen=True)
-class _Export:
-    """Which leaves stand at which index, and what proves them."""
+class Previous:
+    """The checkpoint that an auditor took away earlier, and the proof that the log only grew since."""
 
+    size: int
+    note: str
+    proof: Proof
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which entries are in it. `start` and `end` bound a "range", `subject` is the (type, id) of an "object", and
+    `remarks` are further sentences for the manifest.
+    """
+
+    completeness: Completeness
+    start: int = 0
+    end: int = 0
+    left: Proof = ()
+    right: Proof = ()
+    subject: tuple[str, str] | None = None
+    remarks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is said of the log and of the export. `note` is the checkpoint with its cosignature lines."""
+
+    log: str
+    origin: str
+    size: int
+    note: str
+    keys: Sequence[VerifierKey]
+    query: Mapping[str, object]
+    exporter: str
+    made_at: str
+    version: str = ""
+    witnesses: Sequence[str] = ()
+    confirmations: Sequence[Confirmation] = ()
+    minimum_index: int = 0
+    previous: Previous | None = None
+
+
+class Mark(TypedDict):
+    """How far the spool is: entries done, lines of events and of openings in it, first and last index."""
+
+    done: int
+    lines: int
+    disclosures: int
+    first: NotRequired[int]
+    last: NotRequired[int]
+
+
+class Writer:
+    """Writes one bundle into `folder`. `of` names what it is made of; a folder begun for something else starts anew.
+
+    `done` entries are there already when an interrupted bundle is taken up again: add those behind them.
+    """
+
+    def __init__(self, folder: Path, views: Views, *, has_proofs: bool, of: str) -> None:
+        self._views = views
+        proofs = ["proofs.ndjson"] if has_proofs else []
+        names = ["disclosures.ndjson", "events.ndjson", "leaf-hashes", *proofs, *views.files()]
+        self._spool = Spool(folder, names, of=of)
+        self._mark: Mark = {"done": 0, "lines": 0, "disclosures": 0, **self._spool.mark}  # type: ignore[typeddict-item]
+        self._piece: dict[str, list[bytes]] = {name: [] for name in names}
+        self._held = self._bytes = 0
+        if not self._spool.mark:
+            for name, line in views.opening().items():
+                self._piece[name].append(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._spool.__exit__(kind, error, at)
+
+    @property
+    def done(self) -> int:
+        return self._mark["done"]
+
+    def add(self, step: Step, proofs: Sequence[Proof] | None = None, openings: Iterable[Opening] = ()) -> bool:
+        """Add some entries; whether a piece was completed with them."""
+        parts = {
+            "events.ndjson": step.lines,
+            "leaf-hashes": step.hashes.hex("\n", HASH).encode() + b"\n",
+            **self._views.of(step),
+        }
+        if proofs is not None:
+            pairs = zip(step.indices, proofs, strict=True)
+            parts["proofs.ndjson"] = b"".join(_line({"index": at, "hashes": _hex(proof)}) for at, proof in pairs)
+        opened = [_line({"event_id": event, "path": path, "disclosure": text}) for event, path, text in openings]
+        parts["disclosures.ndjson"] = b"".join(opened)
+        for name, part in parts.items():
+            self._piece[name].append(part)
+        self._mark = {
+            "done": self.done + len(step.indices),
+            "lines": self._mark["lines"] + len(step.indices) - len(step.gone),
+            "disclosures": self._mark["disclosures"] + len(opened),
+            "first": self._mark.get("first", step.indices[0]),
+            "last": step.indices[-1],
+        }
+        self._held += len(step.indices)
+        self._bytes += len(step.lines)
+        if self._held < PIECE and self._bytes < PIECE_BYTES:
+            return False
+        self._flush()
+        return True
+
+    def _flush(self) -> None:
+        self._spool.append({name: b"".join(parts) for name, parts in self._piece.items()}, dict(self._mark))
+        self._piece = {name: [] for name in self._piece}
+        self._held = self._bytes = 0
+
+    def finish(self, out: BinaryIO, scope: Scope, facts: Facts) -> tuple[str, int]:
+        """Write the ZIP to `out`; its SHA-256 in hex, and its length."""
+        self._flush()
+        members = [*self._spool.members(), *(archive.whole(*each) for each in _documents(scope, facts, self._mark))]
+        return archive.write(out, sorted(members, key=lambda member: member.stored.name))
+
+
+def _documents(scope: Scope, facts: Facts, mark: Mark) -> Iterator[tuple[str, bytes]]:
+    """The members that do not grow with the entries."""
+    yield "README.txt", bundle_words.README.encode()
+    yield "anchors.json", _document(list(facts.confirmations))
+    yield "checkpoint", facts.note.encode()
+    yield "manifest.json", _document(_manifest(scope, facts, mark))
+    trust = {"origin": facts.origin, "keys": list(facts.keys), "witnesses": list(facts.witnesses)}
+    yield "trust.json", _document(trust)
+    yield "verify.py", Path(__file__).with_name("verify.py").read_bytes()
+    if scope.completeness == "range":
+        sides = {"left": _hex(scope.left), "right": _hex(scope.right)}
+        yield "range-proof", _document({"start": scope.start, "end": scope.end, "size": facts.size, **sides})
+    if facts.previous is not None:
+        yield "checkpoint.prev", facts.previous.note.encode()
+        told = {"from": facts.previous.size, "to": facts.size, "hashes": _hex(facts.previous.proof)}
+        yield "consistency", _document(told)
+
+
+def _manifest(scope: Scope, facts: Facts, mark: Mark) -> dict[str, object]:
+    names = sorted({each["anchor"] for each in facts.confirmations})
+    return {
+        "authoritative": bundle_words.AUTHORITATIVE,
+        "format": FORMAT,
+        "log": facts.log,
+        "origin": facts.origin,
+        "size": facts.size,
+        "entries": mark["done"],
+        "first_index": mark.get("first"),
+        "last_index": mark.get("last"),
+        "minimum_index": facts.minimum_index,
+        "completeness": scope.completeness,
+        "completeness_statement": " ".join([bundle_words.STATEMENTS[scope.completeness], *scope.remarks]),
+        "object": {"type": scope.subject[0], "id": scope.subject[1]} if scope.subject else None,
+        "disclosures": mark["disclosures"],
+        "witnessed": names or UNWITNESSED,
+        "confirmed": [{name: each[name] for name in ("anchor", "kind", "size")} for each in facts.confirmations],
+        "query": dict(facts.query),
+        "exporter": facts.exporter,
+        "made_at": facts.made_at,
+        "tool_version": facts.version,
+    }
+
+
+# -- a bundle at once --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Leaves and what proves them, checked to belong together."""
+
+    scope: Scope
     indices: Sequence[int]
-    leaves: Sequence[bytes]
-    proof_name: str
-    proof: list[str]
-
-    def numbered(self) -> Iterator[tuple[int, bytes]]:
-        return zip(self.indices, self.leaves, strict=True)
+    proofs: Sequence[Proof] | None = field(default=None)
 
 
 def write_bundle(
@@ -105,8 +235,8 @@ def write_bundle(
     start: int,
     leaves: Sequence[bytes],
     size: int,
-    left: list[bytes],
-    right: list[bytes],
+    left: Proof,
+    right: Proof,
     checkpoint_note: str,
     verifier_keys: Sequence[VerifierKey],
     disclosures: Iterable[Mapping[str, str]],
@@ -115,142 +245,70 @@ def write_bundle(
     made_at: str,
     completeness: Completeness,
     indices: Sequence[int] | None = None,
-    proofs: Sequence[Sequence[bytes]] | None = None,
+    proofs: Sequence[Proof] | None = None,
+    subject: tuple[str, str] | None = None,
+    views: Iterable[str] = tuple(FILES),
+    **more: object,
 ) -> str:
-    """Write the bundle to `out` and return the SHA-256 of the ZIP in hex.
+    """Write the bundle of some leaves to `out` and return the SHA-256 of the ZIP in hex.
 
-    "range": `leaves` are entries [start, start + len(leaves)) and `left`, `right` their range proof.
-    "inclusion": `leaves` are chosen entries at rising `indices`, each with its inclusion proof in `proofs`; `start`,
-    `left` and `right` are ignored.
+    "range": `leaves` are entries [start, start + len(leaves)) and `left`, `right` their range proof. Otherwise they are
+    chosen entries at rising `indices`, each with its inclusion proof in `proofs`, and `start`, `left` and `right` are
+    ignored. `more` are further fields of `Facts`.
     Nothing is verified here: a damaged log must be exportable too, so that the verifier can show the damage.
     Raises ValueError when the arguments do not belong together or a leaf cannot be one line.
     """
     if completeness == "range":
-        export = _range_export(start, leaves, size, left, right)
+        given = _range(start, leaves, size, left, right)
     else:
-        export = _inclusion_export(leaves, indices, proofs)
-    opened = [_json({name: str(value) for name, value in each.items()}) for each in disclosures]
-    manifest = {
-        "authoritative": "events.ndjson with checkpoint and proof; events.csv is only a view and is not checked",
-        "format": FORMAT,
-        "log": log,
-        "origin": origin,
-        "size": size,
-        "entries": len(leaves),
-        "first_index": export.indices[0] if export.indices else None,
-        "last_index": export.indices[-1] if export.indices else None,
-        "completeness": completeness,
-        "completeness_statement": _STATEMENTS[completeness],
-        "disclosures": len(opened),
-        "query": dict(query),
-        "exporter": exporter,
-        "made_at": made_at,
-    }
-    files: dict[str, Iterable[str | bytes]] = {
-        "README.txt": [_README],
-        "checkpoint": [checkpoint_note],
-        "disclosures.ndjson": (line + "\n" for line in opened),
-        "events.csv": _csv_rows(export),
-        "events.ndjson": _event_lines(leaves),
-        "leaf-hashes": (leaf_hash(leaf).hex() + "\n" for leaf in leaves),
-        "manifest.json": [json.dumps(manifest, indent=1, ensure_ascii=False), "\n"],
-        export.proof_name: export.proof,
-        "trust.json": [json.dumps({"origin": origin, "keys": list(verifier_keys)}, indent=1), "\n"],
-        "verify.py": [Path(__file__).with_name("verify.py").read_bytes()],
-    }
-    return _write_zip(out, files)
+        given = _chosen(completeness, leaves, indices, proofs, subject)
+    if any(not leaf or b"\n" in leaf or len(leaf) > _MAX_LEAF_BYTES for leaf in leaves):
+        raise ValueError("A leaf must be one line of 1 to 65,535 bytes.")
+    facts = Facts(
+        log, origin, size, checkpoint_note, verifier_keys, query, exporter, made_at, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+    opened = [(each["event_id"], each["path"], each["disclosure"]) for each in disclosures]
+    seen = Views(log, origin, views, facts.version)
+    with (
+        tempfile.TemporaryDirectory(prefix="plimsoll-export-") as folder,
+        Writer(Path(folder), seen, has_proofs=given.proofs is not None, of="") as writer,
+    ):
+        for at in range(0, len(leaves), STEP):
+            some = leaves[at : at + STEP]
+            lines = b"".join(leaf + b"\n" for leaf in some)
+            step = Step(given.indices[at : at + STEP], b"".join(map(leaf_hash, some)), b"", lines)
+            writer.add(step, given.proofs and given.proofs[at : at + STEP], opened if at == 0 else ())
+        return writer.finish(out, given.scope, facts)[0]
 
 
-def _range_export(
-    start: int, leaves: Sequence[bytes], size: int, left: Sequence[bytes], right: Sequence[bytes]
-) -> _Export:
+def _range(start: int, leaves: Sequence[bytes], size: int, left: Proof, right: Proof) -> _Given:
     end = start + len(leaves)
     if not 0 <= start <= end <= size:
         raise ValueError(f"{len(leaves)} entries from {start} on do not fit into a log of {size}.")
-    proof = {"start": start, "end": end, "size": size, "left": _hex(left), "right": _hex(right)}
-    return _Export(range(start, end), leaves, "range-proof", [json.dumps(proof, indent=1), "\n"])
+    return _Given(Scope("range", start, end, left, right), range(start, end))
 
 
-def _inclusion_export(
-    leaves: Sequence[bytes], indices: Sequence[int] | None, proofs: Sequence[Sequence[bytes]] | None
-) -> _Export:
+def _chosen(
+    completeness: Completeness,
+    leaves: Sequence[bytes],
+    indices: Sequence[int] | None,
+    proofs: Sequence[Proof] | None,
+    subject: tuple[str, str] | None,
+) -> _Given:
     if indices is None or proofs is None or not len(leaves) == len(indices) == len(proofs):
         raise ValueError("A filtered export needs one index and one inclusion proof for each entry.")
     if any(later <= earlier for earlier, later in pairwise(indices)):
         raise ValueError("The indices of a filtered export must rise.")
-    numbered = zip(indices, proofs, strict=True)
-    lines = [_json({"index": index, "hashes": _hex(proof)}) + "\n" for index, proof in numbered]
-    return _Export(indices, leaves, "proofs.ndjson", lines)
+    return _Given(Scope(completeness, subject=subject), indices, proofs)
 
 
-def _event_lines(leaves: Sequence[bytes]) -> Iterator[bytes]:
-    for leaf in leaves:
-        if not leaf or b"\n" in leaf or len(leaf) > _MAX_LEAF_BYTES:
-            raise ValueError("A leaf must be one line of 1 to 65,535 bytes.")
-        yield leaf + b"\n"
-
-
-def _csv_rows(export: _Export) -> Iterator[str]:
-    row = io.StringIO()
-    writer = csv.writer(row)
-    writer.writerow(COLUMNS)
-    for index, leaf in export.numbered():
-        yield _drained(row)
-        writer.writerow([_cell(value) for value in _columns(index, leaf)])
-    yield _drained(row)
-
-
-def _drained(row: io.StringIO) -> str:
-    text = row.getvalue()
-    row.seek(0)
-    row.truncate()
-    return text
-
-
-def _columns(index: int, leaf: bytes) -> list[object]:
-    try:
-        event = _mapping(json.loads(leaf))
-    except (ValueError, RecursionError):
-        event = {}  # a damaged leaf still gets its row
-    actor, subject = _mapping(event.get("actor")), _mapping(event.get("object"))
-    return [
-        index,
-        *(event.get(name) for name in ("time", "log", "id", "action", "outcome")),
-        *(actor.get(name) for name in ("type", "ref")),
-        *(subject.get(name) for name in ("type", "id", "n")),
-        event.get("reason_code"),
-        leaf_hash(leaf).hex(),
-    ]
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _cell(value: object) -> str:
-    """Spreadsheets run a cell that looks like a formula; a leading apostrophe makes it text."""
-    text = "" if value is None else str(value)
-    return "'" + text if text.startswith(_FORMULA_STARTS) else text
-
-
-def _write_zip(out: BinaryIO, files: Mapping[str, Iterable[str | bytes]]) -> str:
-    sink = _Sink(out)
-    with zipfile.ZipFile(cast("BinaryIO", sink), "w") as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix, wherever it was written
-            entry.external_attr = _READABLE
-            # Sizes are not known beforehand, and without room for 64-bit ones a file beyond 2 GiB would fail half-way.
-            with archive.open(entry, "w", force_zip64=True) as file:
-                for block in files[name]:
-                    file.write(block.encode() if isinstance(block, str) else block)
-    return sink.digest.hexdigest()
-
-
-def _hex(hashes: Sequence[bytes]) -> list[str]:
+def _hex(hashes: Proof) -> list[str]:
     return [each.hex() for each in hashes]
 
 
-def _json(value: Mapping[str, object]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _line(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _document(value: object) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"

@@ -1,3 +1,4 @@
+# ruff: noqa: S608, ISC004 - every query here is put together from constants of this file
 """What the database's own catalogue says of the trail's protection, read in one go. What should stand there is
 ``audit/protection.py``. Only system catalogues are read, so any role may.
 """
@@ -89,7 +90,7 @@ def read(runtime: Sequence[str]) -> Catalog:
         tables={row[0]: Table(*row) for row in _all(_TABLES)},
         partitions=dict(_all(_PARTITIONS, _ROOT)),
         triggers=[Trigger(*row) for row in _all(_TRIGGERS)],
-        functions=[Function(*row[:3], tuple(row[3]), *row[4:]) for row in _all(_FUNCTIONS)],
+        functions=[_function(row) for row in _all(_FUNCTIONS)],
         grants=[Grant(*row) for query in _GRANTS for row in _all(query)],
         roles={row[0]: row[1] for row in _all(_ROLES, roles)},
         owned=_all(_OWNED, roles),
@@ -106,7 +107,7 @@ def read(runtime: Sequence[str]) -> Catalog:
 
 def is_here() -> bool:
     """Whether the trail's tables are in this database at all."""
-    return _all("SELECT to_regclass('public.audit_event') IS NOT NULL")[0] == (True,)
+    return bool(_all("SELECT to_regclass('public.audit_event') IS NOT NULL")[0][0])
 
 
 def migrated() -> set[str]:
@@ -120,10 +121,15 @@ def has_rows(table: str) -> bool:
     return bool(found[0][0])
 
 
-def _all(query: str, *values: object) -> list[Any]:
+def _function(row: Any) -> Function:  # Any: a row as the driver gives it
+    name, source, definer, settings, owner, language = row
+    return Function(name, source, definer, tuple(settings), owner, language)
+
+
+def _all(query: str, *values: Any) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, list(values))
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _unique() -> dict[str, set[tuple[str, ...]]]:
@@ -212,6 +218,4 @@ _LEAF_HASH: Final = (
     " ON t.attrelid = d.adrelid AND t.attnum = d.adnum"
     " WHERE d.adrelid = 'public.audit_event'::regclass AND t.attname = 'leaf_hash' AND t.attgenerated = 's'"
 )
-_SESSION: Final = (
-    "SELECT session_user, current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = session_user)"
-)
+_SESSION: Final = "SELECT session_user, current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = session_user)"

@@ -69,9 +69,7 @@ class Findings:
     def count(self, area: str, *severities: Severity) -> int:
         """How many findings of these severities an area has, those that were cut short included."""
         return sum(
-            count
-            for key, count in self._counts.items()
-            if key[0] == area and self._severities[key] in severities
+            count for key, count in self._counts.items() if key[0] == area and self._severities[key] in severities
         )
 
 

@@ -8,10 +8,13 @@ and signing that again is harmless.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from audit import keys
 from audit.keys import KeyFileError
 from audit.note import SigningKey
+
+_SUFFIX: Final = ".signed"
 
 
 @dataclass(frozen=True, order=True)
@@ -24,12 +27,32 @@ class Mark:
 
 def path_of(key: SigningKey) -> Path:
     """The mark is the key's, not the log's: another key in another installation starts from nothing."""
-    return keys.signing_folder() / f"{keys.stem(key.name)}.{key.key_id.hex()}.signed"
+    return keys.signing_folder() / f"{keys.stem(key.name)}.{key.key_id.hex()}{_SUFFIX}"
 
 
 def read(key: SigningKey) -> Mark | None:
     """What ``key`` signed last, None when it never signed. Raises KeyFileError for a file that says nothing."""
-    path = path_of(key)
+    return _read(path_of(key))
+
+
+def of_origin(origin: str) -> dict[str, Mark]:
+    """What every key of a log signed last, by key id, whether the database knows the key or not; for examination.
+
+    Raises KeyFileError for a folder or a file that cannot be read.
+    """
+    stem = f"{keys.stem(origin)}."
+    try:
+        names = sorted(path.name for path in keys.signing_folder().iterdir())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise KeyFileError(f"The folder of the signing keys cannot be read: {error.strerror}.") from None
+    ours = [name for name in names if name.startswith(stem) and name.endswith(_SUFFIX)]
+    marks = {name[len(stem) : -len(_SUFFIX)]: _read(keys.signing_folder() / name) for name in ours}
+    return {key_id: mark for key_id, mark in marks.items() if mark is not None}
+
+
+def _read(path: Path) -> Mark | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         mark = Mark(size=found["size"], root=bytes.fromhex(found["root"]))

@@ -9,14 +9,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 
 from audit import clock, ids, words
 
 # Openings that are read before the index is asked; an event has about three.
-WALK: Final = 6_000
+WALK: Final = 2_000
 _FIRST, _LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
 _MOST_MONTHS = 1_200
 
@@ -104,10 +104,3 @@ def _moment(made: uuid.UUID) -> datetime:
         return min(ids.instant_of(made), clock.now())
     except OverflowError:
         return clock.now()
-
-
-def reindex(rows: Sequence[tuple[uuid.UUID, str, list[int]]]) -> None:
-    """Write the tokens of openings that have none yet: ``(event, path, tokens)``. Needs the owner's rights."""
-    with connection.cursor() as cursor:
-        values: list[Any] = [(tokens, event_id, path) for event_id, path, tokens in rows]
-        cursor.executemany("UPDATE audit_disclosure SET words = %s WHERE event_id = %s AND path = %s", values)

@@ -42,7 +42,7 @@ EXECUTE: Final = {
     "audit_refuse_change": frozenset({PUBLIC}),
     "audit_link": frozenset({PUBLIC}),
 }
-UNIQUE: Final = {
+UNIQUE: Final[dict[str, set[tuple[str, ...]]]] = {
     "audit_event": {("log", "recorded_at", "id")},
     "audit_pending": {("seq",)},
     "audit_quarantine": {("event_id",)},
@@ -75,13 +75,15 @@ def examine() -> list[Finding]:
     Raises ``django.db.Error`` when the database cannot be asked.
     """
     if not catalog.is_here():
-        return [_found(Severity.OPEN, "not-migrated", "The trail's tables are not in this database.", "manage.py migrate")]
+        return [
+            _found(Severity.OPEN, "not-migrated", "The trail's tables are not in this database.", "manage.py migrate")
+        ]
     missing = sorted({name for _, name, _ in pkgutil.iter_modules(migrations.__path__)} - catalog.migrated())
     if missing:
         sentence = f"The database has not gone through the migrations {', '.join(missing)} of the trail."
         return [_found(Severity.OPEN, "not-migrated", sentence, "Run manage.py migrate.")]
     actual = catalog.read(RUNTIME)
-    parts = (_tables, _triggers, _functions, _rights, _roles, _settings, _keys, _months)
+    parts = (_tables, _rewriting, _triggers, _functions, _rights, _roles, _settings, _keys, _months)
     return [found for part in parts for found in part(actual)]
 
 
@@ -109,17 +111,23 @@ def _tables(actual: Catalog) -> Iterator[Finding]:
             yield _broken("table-unlogged", sentence, f"ALTER TABLE {name} SET LOGGED.")
         if table.row_security:
             yield _broken("row-security", f"Row security is on for {name}: rows may be hidden.", _RESTORE)
+    if actual.seen_as != "public":
+        sentence = f"audit_event is read from the schema {actual.seen_as}: another table stands before the real one."
+        yield _broken("name-shadowed", sentence, _RESTORE)
+
+
+def _rewriting(actual: Catalog) -> Iterator[Finding]:
+    """Rules and row policies: statements that do something else than they say."""
     trail = set(trail_tables(actual))
     for name, rule in actual.rules:
         if name in trail:
-            yield _broken("rule-unexpected", f"A rule {rule} rewrites statements on {name}.", f"DROP RULE {rule} ON {name}.")
+            yield _broken(
+                "rule-unexpected", f"A rule {rule} rewrites statements on {name}.", f"DROP RULE {rule} ON {name}."
+            )
     for name, policy in actual.policies:
         if name in trail:
             sentence = f"A row policy {policy} stands on {name}."
             yield _broken("policy-unexpected", sentence, f"DROP POLICY {policy} ON {name}.")
-    if actual.seen_as != "public":
-        sentence = f"audit_event is read from the schema {actual.seen_as}: another table stands before the real one."
-        yield _broken("name-shadowed", sentence, _RESTORE)
 
 
 def _triggers(actual: Catalog) -> Iterator[Finding]:
@@ -164,13 +172,17 @@ def _months(actual: Catalog) -> Iterator[Finding]:
             name = f"audit_event_{log}_{month:%Y%m}"
             if name not in actual.partitions:
                 sentence = f"The table {name} for the events of {month:%B %Y} is missing."
-                yield _found(Severity.OPEN, "month-missing", sentence, "Start the sequencer; it makes the coming months.")
+                yield _found(
+                    Severity.OPEN, "month-missing", sentence, "Start the sequencer; it makes the coming months."
+                )
         default = f"audit_event_{log}_default"
         if default not in actual.partitions:
             yield _broken("table-missing", f"The table {default} is missing.", _RESTORE)
         elif actual.partitions[default] and catalog.has_rows(default):
             sentence = f"Events lie in {default}, outside every month: retention cannot drop them."
-            yield _found(Severity.OPEN, "default-holds-events", sentence, "See “Is the trail intact?” in docs/operations.md.")
+            yield _found(
+                Severity.OPEN, "default-holds-events", sentence, "See “Is the trail intact?” in docs/operations.md."
+            )
 
 
 # -- functions -------------------------------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ class Rounds:
         for log_name in LOGS:
             if conflict := self.anchoring.conflict(log_name):
                 raise SigningRefused(conflict)
-            publisher.publish(log_name, self.signers[log_name])
+            if publisher.publish(log_name, self.signers[log_name]) is None:
+                publisher.examine(log_name, self.signers[log_name])
 
     def turn(self) -> bool:
         """One round; whether there was work, so that the next should follow at once."""

@@ -6,17 +6,16 @@ of a long transaction, one that was tampered with, one that is gone), the step i
 through the driver's own cursor, and the next step is read while the caller works on this one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
 from psycopg import Cursor
 
-STEP: Final = 1024
-HASH, EVENT = 32, 16  # bytes of a leaf hash and of an event's id
+from audit.step import HASH, STEP, Step
+
 _SLACK: Final = timedelta(milliseconds=50)  # between an event's time and the time in its id
 _CLOCK_SET: Final = timedelta(minutes=10)  # the same, when a clock was set in between
 _PLACES: Final = (
@@ -27,25 +26,6 @@ _BY_TIME: Final = (
     "SELECT leaf_hash, leaf_data FROM audit_event WHERE log = %s AND recorded_at BETWEEN %s AND %s LIMIT %s"
 )
 _BY_ID: Final = "SELECT uuid_send(id), leaf_hash, leaf_data FROM audit_event WHERE log = %s AND id = ANY(%s::uuid[])"
-
-
-@dataclass(frozen=True)
-class Step:
-    """Some entries in rising order of ``indices``, with their leaf hashes and event ids side by side, as sequenced.
-
-    ``lines`` holds the leaves, each with a newline behind it. ``gone`` are the positions (0 for the first entry of the
-    step) whose event is not there any more and that have no line; ``changed`` those whose leaf has another hash now.
-    """
-
-    indices: Sequence[int]
-    hashes: bytes
-    events: bytes
-    lines: bytes
-    gone: frozenset[int] = frozenset()
-    changed: frozenset[int] = frozenset()
-
-    def event_ids(self) -> list[bytes]:
-        return [self.events[at : at + EVENT] for at in range(0, len(self.events), EVENT)]
 
 
 class Source:

@@ -9,13 +9,14 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, TypeVar
 
 from django.db import connection
 
 from audit import leaves, merkle
 from audit.errors import NotFound, Unavailable
-from audit.merkle import HASH_SIZE, MemoryTree, NodeAt
+from audit.merkle import HASH_SIZE, NodeAt
 
 log_ = logging.getLogger("plimsoll.tiles")
 
@@ -28,6 +29,30 @@ Proof = TypeVar("Proof")
 # -- reading nodes ---------------------------------------------------------------------------------------------------
 
 
+class Hashes:
+    """The hashes of one tile, and the nodes above them, each computed when it is first asked for."""
+
+    def __init__(self, hashes: Sequence[bytes]) -> None:
+        self.row = hashes
+        self._nodes: dict[tuple[int, int], bytes] = {}
+
+    def node(self, height: int, position: int) -> bytes:
+        """The node ``height`` levels above the hashes, over 2**height of them."""
+        if height == 0:
+            return self.row[position]
+        found = self._nodes.get((height, position))
+        if found is None:
+            found = self._nodes[height, position] = _root(self.row[position << height : (position + 1) << height])
+        return found
+
+
+def _root(row: Sequence[bytes]) -> bytes:
+    """The root over 2**n hashes."""
+    while len(row) > 1:
+        row = [sha256(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=True)]
+    return row[0]
+
+
 class Reader:
     """Calls as ``reader(level, idx) -> 32 bytes`` for perfect subtrees of the first ``size`` leaves of a log.
 
@@ -38,7 +63,8 @@ class Reader:
     def __init__(self, log: str, size: int) -> None:
         self.log = log
         self.size = size
-        self._tiles: dict[Address, MemoryTree] = {}
+        self._tiles: dict[Address, Hashes] = {}
+        self._head: tuple[int, list[bytes]] | None = None
 
     def __call__(self, level: int, idx: int) -> bytes:
         address = self._tile_of(level, idx)
@@ -56,8 +82,7 @@ class Reader:
     def hashes(self, level: int, index: int) -> bytes:
         """The hashes of a tile as wide as it is in a tree of this size, side by side."""
         self.fetch([(HEIGHT * level, index * WIDTH)])
-        tree = self._tiles[level, index]
-        return b"".join(tree.node(0, position) for position in range(tree.size))
+        return b"".join(self._tiles[level, index].row)
 
     def _tile_of(self, level: int, idx: int) -> Address:
         if level < 0 or idx < 0 or (idx + 1) << level > self.size:
@@ -71,13 +96,15 @@ class Reader:
             hashes = stored.get(address) or self._made(*address, width)
             if len(hashes) < width:
                 raise damaged(self.log, f"tile {address[0]}/{address[1]} is not whole")
-            self._tiles[address] = MemoryTree(hashes[:width])
+            self._tiles[address] = Hashes(hashes[:width])
 
     def _made(self, level: int, index: int, width: int) -> Sequence[bytes]:
         """The hashes of a tile that is not stored, because it is not full."""
         if level == 0:
             return leaves.hashes(self.log, index * WIDTH, index * WIDTH + width)
-        return _edge(self.log, level, index)
+        if self._head is None:
+            self._head = _committed(self.log)
+        return _edge(self.log, level, index, *self._head)
 
 
 def reader(log: str, size: int) -> Reader:
@@ -106,26 +133,52 @@ def _stored(log: str, addresses: Iterable[Address]) -> dict[Address, list[bytes]
         return {(level, index): _split(bytes(hashes)) for level, index, hashes in cursor.fetchall()}
 
 
-# The right edge of each level above the leaves, as far as it was last computed: at most 255 roots of full tiles. They
-# cost half a millisecond per four to compute and never change, as long as the log is the same one; that it is, the
-# committed frontier says each time.
-_edges: dict[tuple[str, int], tuple[int, tuple[bytes, ...]]] = {}
+# The right edge of each level above the leaves as far as it was last computed, with the part of the committed frontier
+# that it was found to give: at most 255 roots of full tiles, a quarter of a millisecond each. They never change as long
+# as the log is the same one, and another log has another frontier.
+@dataclass(frozen=True)
+class _Edge:
+    index: int
+    hashes: tuple[bytes, ...]
+    frontier: tuple[bytes, ...]
 
 
-def _edge(log: str, level: int, index: int) -> Sequence[bytes]:
-    """The roots of the full tiles of ``level - 1`` that begin tile ``index``, up to the committed size."""
+_edges: dict[tuple[str, int], _Edge] = {}
+
+
+def _committed(log: str) -> tuple[int, list[bytes]]:
+    """The committed size and its frontier."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT size, frontier FROM audit_tree WHERE log = %s ORDER BY size DESC LIMIT 1", [log])
         row = cursor.fetchone()
-    size, frontier = (0, []) if row is None else (row[0], [bytes(part) for part in row[1]])
-    width = width_of(level, index, size)
-    known_index, known = _edges.get((log, level), (index, ()))
-    for start in (known[:width] if known_index == index else (), ()):
+    return (0, []) if row is None else (row[0], [bytes(part) for part in row[1]])
+
+
+def _edge(log: str, level: int, index: int, size: int, frontier: Sequence[bytes]) -> Sequence[bytes]:
+    """The roots of the full tiles of ``level - 1`` that begin tile ``index``, up to the committed size."""
+    width, places, expected = width_of(level, index, size), *_within(level, index, size, frontier)
+    known = _edges.get((log, level))
+    if known is not None and (known.index, known.frontier, len(known.hashes)) == (index, expected, width):
+        return known.hashes
+    for start in (known.hashes[:width] if known is not None and known.index == index else (), ()):
         hashes = (*start, *_roots(log, level - 1, index * WIDTH + len(start), index * WIDTH + width))
-        if _agrees(hashes, level, index, size, frontier):
-            _edges[log, level] = (index, hashes)
+        made = Hashes(hashes)
+        if tuple(made.node(height, position) for height, position in places) == expected:
+            _edges[log, level] = _Edge(index, hashes, expected)
             return hashes
     raise damaged(log, f"the tiles under {level}/{index} do not give the committed frontier")
+
+
+def _within(
+    level: int, index: int, size: int, frontier: Sequence[bytes]
+) -> tuple[list[tuple[int, int]], tuple[bytes, ...]]:
+    """The nodes of a committed frontier that lie in one tile: where in it, and what they are."""
+    found = {}
+    for (node_level, idx), node in zip(merkle.perfect_subtrees(0, size), frontier, strict=True):
+        height = node_level - HEIGHT * level
+        if 0 <= height < HEIGHT and idx >> (HEIGHT - height) == index:
+            found[height, idx - (index << (HEIGHT - height))] = node
+    return list(found), tuple(found.values())
 
 
 def _roots(log: str, level: int, start: int, end: int) -> list[bytes]:
@@ -135,19 +188,7 @@ def _roots(log: str, level: int, start: int, end: int) -> list[bytes]:
     found = _stored(log, [(level, index) for index in range(start, end)])
     if len(found) < end - start:
         raise damaged(log, f"full tiles of level {level} are missing between {start} and {end}")
-    return [MemoryTree(found[level, index]).node(HEIGHT, 0) for index in range(start, end)]
-
-
-def _agrees(hashes: Sequence[bytes], level: int, index: int, size: int, frontier: Sequence[bytes]) -> bool:
-    """Whether a tile's hashes give those nodes of the frontier that lie in it."""
-    tree, first = MemoryTree(hashes), HEIGHT * level
-    for (node_level, idx), expected in zip(merkle.perfect_subtrees(0, size), frontier, strict=True):
-        height = node_level - first
-        if 0 <= height < HEIGHT and idx >> (HEIGHT - height) == index:
-            position = idx - (index << (HEIGHT - height))
-            if tree.node(height, position) != expected:
-                return False
-    return True
+    return [_root(found[level, index]) for index in range(start, end)]
 
 
 def damaged(log: str, what: str) -> Unavailable:

@@ -18,7 +18,7 @@ from hashlib import sha256
 from operator import itemgetter
 from typing import Any, Final, cast
 
-from audit.stream import HASH, Step
+from audit.step import HASH, Step
 
 COLUMNS: Final = (
     "index", "time", "log", "id", "action", "outcome", "actor_type", "actor_ref",
@@ -187,7 +187,8 @@ class Views:
         seconds = self._seconds
         return [
             f"{parts[0]}{fields[1]}{parts[1]}{fields[5]}{parts[2]}{(time := fields[10])}{parts[3]}{index}{parts[4]}"
-            f"{fields[3]}{parts[5]}{seconds.get(time[:19]) or self._second(time)}{time[20:23]}{parts[6]}{mark}{parts[7]}"
+            f"{fields[3]}{parts[5]}{seconds.get(time[:19]) or self._second(time)}{time[20:23]}{parts[6]}"
+            f"{mark}{parts[7]}"
             for index, mark, _, fields, parts in lines
         ]
 
@@ -201,27 +202,25 @@ class Views:
     def _ocsf_parsed(self, index: int, mark: str, leaf: bytes, event: Event) -> bytes:
         actor, subject = _mapping(event.get("actor")), _mapping(event.get("object"))
         time = _text(event.get("time"))
-        names = (event.get("action"), actor.get("type"), subject.get("type"), event.get("outcome"))
+        words = (event.get("action"), actor.get("type"), event.get("log"), subject.get("type"), event.get("outcome"))
         found = self._ocsf_event(
-            *map(_text, names), _text(event.get("reason_code")), ref=_text(actor.get("ref")), time=time, index=index,
+            tuple(map(_text, (*words, event.get("reason_code")))), ref=_text(actor.get("ref")), time=time, index=index,
             object_id=_text(subject.get("id")), uid=_text(event.get("id")), milliseconds=_milliseconds(time), mark=mark,
         )  # fmt: skip
         return _json(found) + b"\n"
 
     def _ocsf_parts(self, shape: Fields) -> Fields:
         """The constant text around the values of a line."""
-        action, kind, _, object_type, outcome, reason = shape
         found = self._ocsf_event(
-            action, kind, object_type, outcome, reason,
-            ref="\x01", object_id="\x02", time="\x03", index=-4, uid="\x05", milliseconds=-6, mark="\x07",
-        )  # fmt: skip
+            shape, ref="\x01", object_id="\x02", time="\x03", index=-4, uid="\x05", milliseconds=-6, mark="\x07"
+        )
         text = _json(found).decode()
         return tuple(re.split(r"\\u000[12357]|-4|-6", text[:-1] + "}\n"))
 
     def _ocsf_event(
-        self, action: str, kind: str, object_type: str, outcome: str, reason: str, *,
-        ref: str, object_id: str, time: str, index: int, uid: str, milliseconds: int, mark: str,
-    ) -> dict[str, Any]:  # fmt: skip
+        self, shape: Fields, *, ref: str, object_id: str, time: str, index: int, uid: str, milliseconds: int, mark: str
+    ) -> dict[str, Any]:
+        action, kind, _, object_type, outcome, reason = shape
         activity = _ACTIVITIES.get(action.rpartition(".")[2], _OTHER_ACTIVITY)
         succeeded = outcome == "success"
         return {

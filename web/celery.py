@@ -8,4 +8,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")
 
 app = Celery("plimsoll")
 app.config_from_object("web.celery_settings")
-app.autodiscover_tasks(["registry", "fairness", "explain", "erasure"])
+app.autodiscover_tasks(["audit", "registry", "fairness", "explain", "erasure"])

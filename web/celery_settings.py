@@ -24,5 +24,6 @@ worker_max_tasks_per_child = 8
 timezone = "UTC"
 beat_schedule = {
     "wake-waiting-jobs": {"task": "registry.tasks.sweep", "schedule": 15.0},
+    "wake-exports": {"task": "audit.tasks.sweep", "schedule": 30.0},
     "wake-erasures": {"task": "erasure.tasks.sweep", "schedule": 60.0},
 }

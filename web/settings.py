@@ -25,10 +25,10 @@ def _flag(name: str, default: bool) -> bool:
     return default if value == "" else value == "true"
 
 
-def _count(name: str, default: int) -> int:
+def _count(name: str, default: int, most: int = 1200) -> int:
     value = ENV.get(name, "") or str(default)
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1200):
-        raise ImproperlyConfigured(f"{name} must be a whole number from 1 to 1200, not {value!r}.")
+    if not (value.isascii() and value.isdigit() and len(value) < 19 and 1 <= int(value) <= most):
+        raise ImproperlyConfigured(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
     return int(value)
 
 
@@ -81,6 +81,8 @@ PLIMSOLL_RETENTION_MONTHS = {
     "admin": _count("PLIMSOLL_RETENTION_ADMIN", 84),
     "access": _count("PLIMSOLL_RETENTION_ACCESS", 13),
 }
+# Exports of the trail with more entries than this are made by a worker.
+PLIMSOLL_EXPORT_INLINE = _count("PLIMSOLL_EXPORT_INLINE", 20_000, most=1_000_000)
 # Whether writers give events their place in the log themselves while no sequencer process is there.
 PLIMSOLL_SEQUENCE_ON_COMMIT = _flag("PLIMSOLL_SEQUENCE_ON_COMMIT", True)
 PLIMSOLL_TRACKING_URL = (ENV.get("PLIMSOLL_TRACKING_URL") or "http://127.0.0.1:5001").rstrip("/")

@@ -72,7 +72,7 @@ def _anchor(table: Table, number: int) -> Anchor:
             f"Anchor number {number} needs a name of lower-case letters, digits, dots, dashes and underscores."
         )
     kind = table.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ImproperlyConfigured(f"Anchor {name!r} needs a kind: one of {', '.join(_KINDS)}.")
     make, own = _KINDS[kind]
     unknown = sorted(set(table) - _COMMON - own)

@@ -1,12 +1,12 @@
 """A witness in the C2SP tlog-witness protocol: it cosigns a checkpoint once it has seen that the log only grew.
 
-The newest size a witness holds is learnt by submitting with an old size of zero, as the protocol has it: it then says
-its own. A witness that holds a larger size, or does not accept a proof that we have checked ourselves, has seen another
-history of this log.
+The newest size a witness holds is learnt by submitting, with an old size of zero when nothing is known, as the protocol
+has it: it then says its own. A witness that holds a larger size, or does not accept a proof that we have checked
+ourselves, has seen another history of this log.
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from audit.anchors import http
 from audit.anchors.base import AnchorError, Head, OtherHistory, Receipt, Statement, printable
@@ -20,6 +20,14 @@ _MEANING = {
 }
 
 
+class _HoldsMore(OtherHistory):
+    """The witness holds a larger size than it was told of."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The witness holds size {size}.")
+        self.size = size
+
+
 @dataclass
 class WitnessAnchor:
     """Submits to ``url`` + ``/add-checkpoint``; only lines by ``verifier`` count as cosignatures."""
@@ -30,38 +38,40 @@ class WitnessAnchor:
     url: str
     verifier: str
     kind: str = "witness"
+    _known: dict[str, int] = field(default_factory=dict, repr=False)  # what it held when it last answered, by log
 
     def head(self, newest: Statement) -> Head | None:
-        """What it holds. Unless that is more than ``newest``, it is given the proof in asking: by cosigning it says that
-        its history is ours.
+        """What it holds. Unless that is more than ``newest``, it is given the proof in asking: by cosigning, it says
+        that its history is ours.
         """
-        answer = self._post(newest, 0)
-        held = self._held(answer)
-        if held is not None and held > newest.size:
-            return Head(held, None)
-        if held is not None:
-            answer = self._given(newest, held)
-        self._cosignatures(newest, answer)
+        try:
+            self._cosigned(newest)
+        except _HoldsMore as more:
+            return Head(more.size, None)
         return Head(newest.size, newest.root)
 
     def submit(self, statement: Statement) -> Receipt:
-        answer = self._post(statement, 0)
-        held = self._held(answer)
-        if held is not None:
-            if held > statement.size:
-                raise OtherHistory(f"The witness holds size {held}.")
-            answer = self._given(statement, held)
-        lines = self._cosignatures(statement, answer)
+        lines = self._cosigned(statement)
         return Receipt("\n".join(lines), lines)
 
-    def _given(self, statement: Statement, held: int) -> http.Answer:
-        """Submit again, from the size that the witness says it holds."""
-        answer = self._post(statement, held)
-        if answer.status == 422 or (answer.status == 409 and self._held(answer) == held):
-            raise OtherHistory(f"The witness holds other entries up to size {held}.")
-        if answer.status == 409:
+    def _cosigned(self, statement: Statement) -> tuple[str, ...]:
+        """The witness's lines under a statement; raises as ``submit`` does."""
+        known = self._known.get(statement.log, 0)
+        old = known if known <= statement.size else 0
+        answer = self._post(statement, old)
+        held = self._held(answer)
+        if held is not None and held != old:
+            if held > statement.size:
+                raise _HoldsMore(held)
+            old, answer = held, self._post(statement, held)
+            held = self._held(answer)
+        if held == old or (answer.status == 422 and old > 0):  # 409 until version 1.0 of the protocol, 422 from 1.1 on
+            raise OtherHistory(f"The witness holds other entries up to size {old}.")
+        if held is not None:
             raise AnchorError("The witness was told of another size at the same moment.")
-        return answer
+        lines = self._verified(statement, answer)
+        self._known[statement.log] = statement.size
+        return lines
 
     def _held(self, answer: http.Answer) -> int | None:
         """The size that a 409 tells; None for another answer than 409."""
@@ -77,7 +87,7 @@ class WitnessAnchor:
         lines = [f"old {old}", *(base64.b64encode(node).decode("ascii") for node in proof), "", statement.note]
         return http.call("POST", f"{self.url}/add-checkpoint", body="\n".join(lines).encode())
 
-    def _cosignatures(self, statement: Statement, answer: http.Answer) -> tuple[str, ...]:
+    def _verified(self, statement: Statement, answer: http.Answer) -> tuple[str, ...]:
         if answer.status != 200:
             meaning = _MEANING.get(answer.status, "did not cosign")
             raise AnchorError(f"The witness {meaning} ({answer.status}): {printable(answer.text)}")

@@ -45,11 +45,11 @@ class Route:
 
     @property
     def parts(self) -> list[str]:
-        return re.findall(r"<str:(\w+)>", self.template)
+        return re.findall(r"<(?:str|path):(\w+)>", self.template)
 
     def address(self, values: dict[str, str]) -> str:
         """The address with these path parts, which are percent-encoded already."""
-        return "/api/v1/" + re.sub(r"<str:(\w+)>", lambda match: values[match[1]], self.template)
+        return "/api/v1/" + re.sub(r"<(?:str|path):(\w+)>", lambda match: values[match[1]], self.template)
 
 
 def routes() -> list[Route]:
@@ -110,7 +110,12 @@ def case() -> Case:
             "evidence": {"evidence_id": str(version.evidence.all()[0].pk)},
             "promotion-requests": {"request_id": str(request.pk)},
             "erasure-requests": {"request_id": str(erasure.pk)},
-            "trail": {"entry_id": str(Event.objects.all()[0].id), "name": "admin"},
+            "trail": {
+                "entry_id": str(Event.objects.all()[0].id),
+                "name": "admin",
+                "object_type": "promotion_request",
+                "object_id": str(request.pk),
+            },
         },
     )
 

@@ -579,7 +579,7 @@ def test_after_a_restore_an_anchor_that_holds_more_stops_the_signing(
             sentence = standing(LOG).refusal
             rounds.anchoring.stop()
         assert sentence.startswith(
-            "The anchor worm (file) holds another history of the log access. It holds size 9, the"
+            "The anchor worm (file) holds another history of the log access. It holds size 9, and"
         )
         assert "After a restore" in sentence
         assert standing(LOG).overdue
@@ -597,9 +597,11 @@ def test_after_a_restore_an_anchor_with_another_root_stops_the_signing(
         use(older)
         for mark in signing_keys.glob("*.signed"):
             mark.unlink()
-        insert(5_000, 5_007)
+        insert(5_000, 5_004)
         with as_role():
-            assert sequence() == 12
+            assert sequence() == 9
+        grow([key], 12)  # somebody has it signed with the file out of reach
+        with as_role():
             rounds = run(file)
             rounds.turn()
             assert publisher.unsigned() == [LOG]
@@ -608,15 +610,16 @@ def test_after_a_restore_an_anchor_with_another_root_stops_the_signing(
 
 
 def test_the_mark_beside_the_key_stops_it_even_without_anchors(key: SigningKey, fresh_database: str, notices) -> None:
-    grow([key], 5)
+    with as_role():
+        run().turn()  # its tick is the first entry
     with copy_of(fresh_database) as older:
         grow([key], 9)
         use(older)
         with as_role():
             rounds = run()
-            rounds.turn()  # nothing is unsigned, and it is noticed all the same
-            assert publisher.unsigned() == []
-            assert "signed up to size 9, and the database holds only 5" in standing(LOG).refusal
+            rounds.turn()
+            assert publisher.unsigned() == []  # there is nothing to sign, and it is noticed all the same
+            assert "signed up to size 9, and the database holds only 1" in standing(LOG).refusal
         use(fresh_database)
         with as_role():
             rounds._due["examine"] = 0.0

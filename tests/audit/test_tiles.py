@@ -121,14 +121,25 @@ def test_older_sizes_of_a_log_that_went_on_are_proven_as_they_were(fresh_databas
                 assert tiles.consistency(LOG, index + 1, size) == merkle.consistency_proof(index + 1, size, tree.node)
 
 
-def test_the_right_edge_is_not_remembered_across_another_history(fresh_database: str, monkeypatch) -> None:
+def test_the_right_edge_is_not_remembered_across_another_history(fresh_database: str) -> None:
     grown_log.grow(grown_log.a_key(), 1_000)
     tiles.inclusion(LOG, 0, 1_000)
-    tiles._edges[LOG, 1] = (
-        0,
-        (b"\x00" * 32, *tiles._edges[LOG, 1][1][1:]),
-    )  # as a process has it from before a restore
+    known = tiles._edges[LOG, 1]
+    assert known.hashes == tuple(memory(1_000).node(8, position) for position in range(3))
+    stale = (b"\x00" * 32, *known.hashes[1:])  # as a process has it from before a restore
+    tiles._edges[LOG, 1] = tiles._Edge(0, stale, (b"\x01" * 32, *known.frontier[1:]))
     assert tiles.inclusion(LOG, 900, 1_000) == merkle.inclusion_proof(900, 1_000, memory(1_000).node)
+    assert tiles._edges[LOG, 1] == known
+
+
+def test_tiles_that_do_not_give_the_committed_frontier_prove_nothing(fresh_database: str) -> None:
+    grown_log.grow(grown_log.a_key(), 1_000)
+    with as_role("PLIMSOLL_DB_OWNER"), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_tile DISABLE TRIGGER audit_append_only")
+        cursor.execute("UPDATE audit_tile SET hashes = set_byte(hashes, 5, 255 - get_byte(hashes, 5)) WHERE idx = 1")
+    tiles._edges.clear()
+    with pytest.raises(Unavailable, match="contradicts itself"):
+        tiles.inclusion(LOG, 900, 1_000)
 
 
 def test_a_proof_takes_few_queries(fresh_database: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from access.roles import Role
+from audit.models import Event
 from tests.browser.test_promotion import person, visit
 from tests.web.pages import case
 from tests.web.pages.case import actor
@@ -65,6 +66,13 @@ def test_every_page_holds_together(chromium: Browser, server: str, width: int) -
         *("/models/%3Cb%3Eempty%3Cb%3E/", "/promotions/", found.url, "/trail/", "/trail/?since=soon", "/people/"),
         *(f"/people/{reader.pk}/", "/people/new/", "/tokens/", f"/trail/object/model_version/{row.pk}/", "/nowhere/"),
         *(f"/models/{row.model.name}/versions/1/promote/", *evidence),
+        *(
+            "/trail/log/",
+            "/trail/?text=nowhere",
+            "/trail/?log=access",
+            f"/trail/object/promotion_request/{found.request.pk}/",
+        ),
+        *(f"/trail/{event.pk}/" for event in Event.objects.filter(action__in=["promotion.request", "role.grant"])[:3]),
     ]
     wrong = {}
     with visit(chromium, server, "everyone", viewport={"width": width, "height": 900}) as seen:

@@ -22,11 +22,12 @@ _WHAT: Final = {
 }
 _ANCHOR_WORDS: Final = {"witness": "witness", "file": "append-only file", "git": "git repository", "webhook": "webhook"}
 
-_MEANS: Final = (
-    "Whoever held the database and the signing key could rewrite the log, and nobody could tell. Name an anchor that"
-    " somebody else keeps (a witness, a file on another machine, a git repository, a webhook) in PLIMSOLL_ANCHORS;"
-    " until then, export the log now and again and keep the checkpoint yourself."
+_MEANS: Final = "Whoever held the database and the signing key could rewrite the log, and nobody could tell."
+_NAME_ONE: Final = (
+    "Name an anchor that somebody else keeps (a witness, a file on another machine, a git repository, a webhook) in"
+    " PLIMSOLL_ANCHORS; until then, export the log now and again and keep the checkpoint yourself."
 )
+_ASK_THEM: Final = "Anchors are named and none has confirmed the log: the table below says what they answered."
 
 
 @page(Action.TRAIL_VIEW)
@@ -108,8 +109,8 @@ def _witness_notice(head: Standing) -> dict[str, str]:
     """The same for the page of the logs, where an UNWITNESSED log also says what that means and what to do."""
     notice = _signed_notice(head)
     if head.signed_size and not head.witnessed:
-        pending = " Anchors are configured; none has answered yet." if head.anchors else ""
-        return notice | {"sentence": f"{NOT_WITNESSED}{pending} {_MEANS}"}
+        todo = _ASK_THEM if head.anchors else _NAME_ONE
+        return notice | {"sentence": f"{NOT_WITNESSED} {_MEANS} {todo}"}
     return notice
 
 

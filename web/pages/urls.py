@@ -40,6 +40,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *erasure.urlpatterns,
     path("trail/", trail.search, name="trail"),
     path("trail/export/", trail_exports.take_export, name="trail-export"),
+    path("trail/exports/", trail_exports.all_exports, name="trail-exports"),
+    path("trail/exports/<str:export_id>/", trail_exports.download, name="trail-export-download"),
     path("trail/log/", trail_logs.logs, name="trail-logs"),
     path("trail/object/<str:object_type>/<path:object_id>/", trail.life, name="trail-object"),
     path("trail/<str:entry_id>/", trail.one, name="trail-entry"),

@@ -1,4 +1,8 @@
-"""``?wait=published``: the answer to an act carries the receipt of its entry, once that is signed."""
+"""``?wait=published``: the answer to an act carries the receipt of its entry, once that is signed.
+
+A view that offers it (approve, apply, erase, and an override once there is one) calls ``wanted`` before the act and
+``added`` after it, names ``WAIT`` among its parameters and mixes ``ReceiptedSerializer`` into its answer.
+"""
 
 from typing import Any, Final
 

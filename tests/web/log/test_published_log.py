@@ -171,6 +171,15 @@ def test_only_what_is_signed_is_served(auditor: Client) -> None:
     assert parse_checkpoint(auditor.get("/log/access/checkpoint").content.decode().split("\n\n")[0] + "\n").size == 600
 
 
+def test_a_proof_that_does_not_lead_to_the_signed_root_is_not_given_out(auditor: Client) -> None:
+    with as_role("PLIMSOLL_DB_OWNER"), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_tile DISABLE TRIGGER audit_append_only")
+        cursor.execute("UPDATE audit_tile SET hashes = set_byte(hashes, 5, 255 - get_byte(hashes, 5)) WHERE idx = 0")
+    for address in ("/log/access/proof/9", "/log/access/proof/0?size=300"):
+        answer = auditor.get(address)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "log_damaged")
+
+
 def test_a_log_without_a_signature_says_so(auditor: Client) -> None:
     for path in ("checkpoint", "tile/0/000.p/1", "entry/0", "proof/0", "consistency?from=1&to=1"):
         answer = auditor.get(f"/log/admin/{path}")

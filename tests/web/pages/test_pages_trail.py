@@ -3,21 +3,28 @@
 import html
 import json
 import re
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from access import actions
 from access.roles import Role
+from audit import clock
 from audit.actors import SYSTEM
 from audit.events import WORDS
 from audit.models import Event
+from audit.queries import Entry
+from audit.standing import Confirmation, standing
 from registry.actions import promotion
 from registry.states import DecisionKind
 from tests import factories
 from tests.web.pages.case import actor, browser, client_of, waiting
 from tests.web.pages.test_pages_promotion import text_of
-from web.pages import context, entries
+from web.pages import context, entries, trail_entry, trail_logs
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +85,7 @@ def test_one_entry_shows_what_was_signed_and_what_may_be_deleted() -> None:
     leaf = json.loads(bytes(event.leaf_data))
     assert html.unescape(page.content.decode()).count(leaf["change"]["_sd"][0]) == 1
     assert bytes(event.leaf_hash).hex() in page.content.decode()
-    assert "change/justification It is better." in text
+    assert "Justification It is better. change/justification" in text
     assert f'href="{found.url}"' in page.content.decode()
     assert "not sequenced yet" in text
 
@@ -135,3 +142,106 @@ def test_the_front_page_of_an_auditor_shows_refusals() -> None:
     text = text_of(auditor().get("/"))
     assert "Tried to read the trail Refused" in text
     assert str(viewer) in text
+
+
+def test_words_are_searched_by_who_may_read_them() -> None:
+    waiting(justification="Better for Zoë.")
+    client = auditor()
+    assert "Requested a promotion" in text_of(client.get("/trail/", {"text": "ZOE better"}))
+    none = text_of(client.get("/trail/", {"text": "nowhere", "outcome": "denied"}))
+    assert "Looked in “Changes and refusals” for words “nowhere”, outcome refused." in none
+    assert "Look in “Reads of sensitive things”" in none
+    wrong = client.get("/trail/", {"text": "?"})
+    assert wrong.status_code == 400
+    assert "Search for whole words of 2 to 40 letters or digits." in text_of(wrong)
+    administrator = browser(Role.ADMINISTRATOR)[1]
+    page = administrator.get("/trail/")
+    assert 'name="text"' not in page.content.decode()
+    assert "is searched by auditors and compliance officers" in text_of(page)
+    assert administrator.get("/trail/", {"text": "zoe"}).status_code == 403
+
+
+def test_an_entry_shows_both_sides_of_what_changed() -> None:
+    found = waiting()
+    promotion.decide(
+        by=actor(found.reviewer),
+        request=found.request,
+        kind=DecisionKind.APPROVE,
+        subject_digest=found.digest,
+        comment="Read by Zoë.",
+    )
+    event = Event.objects.get(action="promotion.decide")
+    page = auditor().get(f"/trail/{event.pk}/")
+    text = text_of(page)
+    assert "state Changed OPEN APPROVED" in text
+    assert "decision Added – APPROVE" in text
+    assert "Read by Zoë." in text
+    assert "number 2 of 2" in text
+    assert "erased" not in text.partition("Personal values")[2].partition("The leaf")[0].replace("can be erased", "")
+    assert html.escape(bytes(event.leaf_data).decode(), quote=True) in page.content.decode().replace("&#x27;", "&#x27;")
+    withheld = text_of(browser(Role.ADMINISTRATOR)[1].get(f"/trail/{event.pk}/"))
+    assert "Read by Zoë." not in withheld
+    assert "192.0.2.1" not in withheld
+    assert "the reason given: erased or withheld from your role" in withheld
+    assert "where the request came from: erased or withheld from your role" in withheld
+
+
+def test_values_are_compared_field_by_field() -> None:
+    change = {"before": {"a": 1, "b": "x", "c": ["y"], "d": None}, "after": {"a": 1, "b": "z", "e": True, "d": 0}}
+    made = trail_entry.diff(_entry(change))
+    assert [(row["field"], row["kind"]) for row in made["rows"]] == [
+        ("b", "changed"), ("c", "removed"), ("d", "changed"), ("e", "added"), ("a", "same"),
+    ]  # fmt: skip
+    sides = {row["field"]: (row["before"], row["after"]) for row in made["rows"]}
+    assert sides["d"] == ({"text": "nothing"}, {"text": "0"})
+    assert sides["a"] == ({"text": "1"}, {"text": "1"})
+    assert sides["c"] == ({"text": '[\n  "y"\n]', "code": True}, None)
+    assert sides["e"] == (None, {"text": "yes"})
+    assert trail_entry.diff(_entry({}))["rows"] == []
+
+
+def _entry(change: dict[str, Any]) -> Entry:
+    leaf = {"object": {"type": "t", "id": "1"}, "change": change}
+    return Entry(id=uuid.uuid4(), index=0, leaf=leaf, leaf_hash="", account=None)
+
+
+def test_a_long_life_is_shown_in_parts() -> None:
+    user = factories.account()
+    for number in range(60):
+        actions.grant_role(by=SYSTEM, user=user, role=Role.VIEWER, pattern=f"m-{number}")
+    client = auditor()
+    first = client.get(f"/trail/object/user/{user.pk}/")
+    assert "61 entries are recorded of this account, oldest first." in text_of(first)
+    assert "Numbers 1 to 50 of 61" in text_of(first)
+    assert "No. 1 · " in text_of(first)
+    rest = client.get(f"/trail/object/user/{user.pk}/?after=50")
+    assert "Numbers 51 to 61 of 61" in text_of(rest)
+    assert 'rel="next"' not in rest.content.decode()
+    assert client.get(f"/trail/object/user/{user.pk}/?after=x").status_code == 400
+    assert client.get(f"/trail/object/user/{user.pk}/?after=61").status_code == 404
+
+
+def test_a_log_in_which_signing_stopped_says_so_on_every_page() -> None:
+    context.forget_trail_line()
+    head = replace(
+        standing("admin"), size=9, signed_size=7, waiting=3, waiting_since=clock.now() - timedelta(minutes=2)
+    )
+    said = trail_logs.banner(head)
+    assert (said["tone"], said["title"]) == ("bad", "Signing has stopped")
+    assert "there is 3 entries without a place and 2 without a signature." in said["sentence"]
+    refused = trail_logs.banner(replace(head, refusal="The database holds less than was signed."))
+    assert refused["sentence"] == "The database holds less than was signed."
+    fine = replace(head, waiting_since=None, size=7, signed_at=clock.now(), note="x", root="0" * 64)
+    assert trail_logs.banner(fine)["title"].endswith("UNWITNESSED")
+    confirmed = [Confirmation("vault", "file", 5, "0" * 64, clock.now(), "")]
+    witnessed = trail_logs.banner(replace(fine, confirmations=confirmed))
+    assert witnessed["title"].endswith(", witnessed")
+    assert "vault outside this installation confirmed the first 5 entries." in witnessed["sentence"]
+
+
+def test_the_page_of_the_logs_says_what_unwitnessed_means() -> None:
+    text = text_of(auditor().get("/trail/log/"))
+    assert "Changes and refusals" in text
+    assert "Reads of sensitive things" in text
+    assert "Nothing is signed yet" in text
+    assert "No anchor Outside parties that confirm the log appear here once PLIMSOLL_ANCHORS names them." in text
