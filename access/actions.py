@@ -43,6 +43,7 @@ def create_user(
             on=user,
             after={"is_service": is_service},
             private={"username": username, "display_name": display_name, "email": email},
+            concerns=str(user.pk),
         )
         return user
 

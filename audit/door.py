@@ -61,11 +61,12 @@ class Entry:
         reason: str = "",
         reason_code: str = "",
         private: Mapping[str, str] | None = None,
+        concerns: str = "",
         policy: Mapping[str, Any] | None = None,
     ) -> None:
         """Say what happened. ``before`` and ``after`` are plain values without personal data; ``reason`` and
-        ``private`` are committed to by salted digest only. ``on`` names what was made, when the door was opened on
-        its parent.
+        ``private`` are committed to by salted digest only. ``concerns`` is the account that ``private`` is about, when
+        it is not the actor's. ``on`` names what was made, when the door was opened on its parent.
         """
         self._draft = trail.Draft(
             by=self.by,
@@ -76,6 +77,7 @@ class Entry:
             reason=reason,
             reason_code=reason_code,
             private=dict(private or {}),
+            concerns=concerns,
             policy=policy,
         )
 

@@ -12,9 +12,14 @@ def actor_ref(by: Actor) -> str:
     known = by.memo.get("ref")
     if isinstance(known, str):
         return known
-    row = Pseudonym.objects.filter(account=by.account).first()
+    by.memo["ref"] = ref = ref_of(by.account)
+    return ref
+
+
+def ref_of(account: str) -> str:
+    """The pseudonym of an account, made on first sight."""
+    row = Pseudonym.objects.filter(account=account).first()
     if row is None:
-        Pseudonym.objects.bulk_create([Pseudonym(ref=pseudonym(), account=by.account)], ignore_conflicts=True)
-        row = Pseudonym.objects.get(account=by.account)
-    by.memo["ref"] = row.ref
+        Pseudonym.objects.bulk_create([Pseudonym(ref=pseudonym(), account=account)], ignore_conflicts=True)
+        row = Pseudonym.objects.get(account=account)
     return row.ref

@@ -86,6 +86,6 @@ def insert(driver: Cursor[Any], event: Event, sealed: Sequence[vault.Sealed]) ->
         driver.execute(_EVENT, values, prepare=True, binary=True)
         return
     for each in sealed:
-        values += [event.id, each.path, event.actor_ref, each.ciphertext, vault.WRAPPING_KEY_ID, each.words]
+        values += [event.id, each.path, each.subject_id, each.ciphertext, vault.WRAPPING_KEY_ID, each.words]
     openings = _OPENINGS + ", ".join([_OPENING] * len(sealed))
     driver.execute(f"WITH event AS ({_EVENT}) {openings}".encode(), values, prepare=True, binary=True)

@@ -17,9 +17,11 @@ from audit.actors import Actor
 from audit.events import Action, log_of
 from audit.ids import uuid7
 from audit.mac import writer_mac
+from audit.pseudonyms import ref_of
 from audit.subjects import Subject
 
 LEAF_VERSION = 1
+_PRIVATE = "change/"  # the path under which private values are kept
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Draft:
     reason_code: str = ""
     policy: Mapping[str, Any] | None = None
     private: Mapping[str, str] = field(default_factory=dict)
+    concerns: str = ""  # the account that ``private`` is about, when it is not the actor
     log: str = ""  # which log, when the action does not say (a tick belongs to the log it counts for)
 
 
@@ -73,7 +76,7 @@ def append(draft: Draft) -> Appended:
             object_type=draft.subject.type,
             object_id=draft.subject.id,
         )
-        sealed = vault.seal(event_id, link.key(), openings, marks) if openings else []
+        sealed = _sealed(event_id, link, openings, marks, draft.concerns) if openings else []
         event = rows.Event(
             id=event_id,
             recorded_at=recorded_at,
@@ -90,6 +93,19 @@ def append(draft: Draft) -> Appended:
         rows.insert(cursor, event, sealed)
     promptly.after_commit(log)
     return Appended(id=event_id, log=log, leaf_hash=hashlib.sha256(b"\x00" + leaf).digest())
+
+
+def _sealed(
+    event_id: uuid.UUID, link: rows.Link, openings: Mapping[str, str], marks: words.Marks, concerns: str
+) -> list[vault.Sealed]:
+    """The openings, each under the key of the person it concerns: erasing that person takes it along."""
+    about = {path: text for path, text in openings.items() if concerns and path.startswith(_PRIVATE)}
+    own = {path: text for path, text in openings.items() if path not in about}
+    sealed = vault.seal(event_id, link.ref, link.key(), own, marks) if own else []
+    if about:
+        ref = ref_of(concerns)
+        sealed += vault.seal(event_id, ref, vault.key_of(ref), about, marks)
+    return sealed
 
 
 def _body(draft: Draft, event_id: uuid.UUID, time: str, log: str, ref: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -110,7 +126,7 @@ def _body(draft: Draft, event_id: uuid.UUID, time: str, log: str, ref: str) -> t
     if draft.subject.label:
         change["on"] = draft.subject.label
     if draft.private:
-        change |= commit("change/", draft.private)
+        change |= commit(_PRIVATE, draft.private)
     body: dict[str, Any] = {
         "v": LEAF_VERSION,
         "id": str(event_id),

@@ -3,15 +3,19 @@
 Deleting a person's key row and disclosure rows makes their openings unreadable, old backups of the side table included.
 """
 
+import logging
 import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit import disclosure, keys, words
 from audit.models import Disclosure, SubjectKey
+
+log = logging.getLogger("plimsoll.trail")
 
 _NONCE = 12
 WRAPPING_KEY_ID = "wrapping-1"
@@ -19,8 +23,9 @@ WRAPPING_KEY_ID = "wrapping-1"
 
 @dataclass(frozen=True)
 class Sealed:
-    """One opening as it is stored."""
+    """One opening as it is stored, for the person it concerns."""
 
+    subject_id: str
     path: str
     ciphertext: bytes
     words: list[int]
@@ -42,8 +47,18 @@ def unwrapped(subject_id: str, wrapped: bytes) -> bytes:
 
 def _person_keys(subject_ids: set[str]) -> dict[str, bytes]:
     """The keys of some people, without those that were deleted."""
-    rows = SubjectKey.objects.filter(pk__in=subject_ids)
-    return {row.pk: unwrapped(row.pk, bytes(row.wrapped_dek)) for row in rows}
+    found: dict[str, bytes] = {}
+    for row in SubjectKey.objects.filter(pk__in=subject_ids):
+        try:
+            found[row.pk] = unwrapped(row.pk, bytes(row.wrapped_dek))
+        except (InvalidTag, ValueError):
+            log.critical("the key of openings was changed in the database", extra={"subject": row.pk})
+    return found
+
+
+def key_of(subject_id: str) -> bytes:
+    """A person's key, made when there is none yet."""
+    return _person_keys({subject_id}).get(subject_id) or make_person_key(subject_id)
 
 
 def make_person_key(subject_id: str) -> bytes:
@@ -56,16 +71,19 @@ def make_person_key(subject_id: str) -> bytes:
     return made
 
 
-def seal(event_id: uuid.UUID, key: bytes, openings: Mapping[str, str], marks: words.Marks) -> list[Sealed]:
-    """The disclosures ``{path: disclosure}`` of one event, encrypted under its person's ``key``.
+def seal(
+    event_id: uuid.UUID, subject_id: str, key: bytes, openings: Mapping[str, str], marks: words.Marks
+) -> list[Sealed]:
+    """The disclosures ``{path: disclosure}`` of one event that concern one person, encrypted under their ``key``.
 
-    The tokens of all their words and the event's ``marks`` (``audit/words.py``) go with the first: the openings of an
-    event are one person's and are deleted together.
+    The tokens of all their words and the event's ``marks`` (``audit/words.py``) go with the first: what concerns one
+    person is deleted together.
     """
     first = min(openings, default="")
     found = words.of_event((value_of(text) for text in openings.values()), marks)
     return [
         Sealed(
+            subject_id=subject_id,
             path=path,
             ciphertext=_encrypt(key, text.encode(), f"{event_id}/{path}".encode()),
             words=found if path == first else [],
@@ -94,6 +112,11 @@ def openings(
     for row in rows:
         key = person_keys.get(row.subject_id)
         if key is not None:
-            clear = _decrypt(key, bytes(row.ciphertext), f"{row.event_id}/{row.path}".encode())
+            try:
+                clear = _decrypt(key, bytes(row.ciphertext), f"{row.event_id}/{row.path}".encode())
+            except (InvalidTag, ValueError):
+                # changed or moved by somebody in the database: it opens nothing, and the doctor says so
+                log.critical("an opening was changed in the database", extra={"event_id": str(row.event_id)})
+                continue
             found.setdefault(row.event_id, {})[row.path] = clear.decode()
     return found

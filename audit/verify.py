@@ -29,7 +29,7 @@ import sys
 import time
 import zipfile
 from array import array
-from binascii import crc32, hexlify
+from binascii import b2a_base64, crc32, hexlify
 from collections import deque, namedtuple
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -48,7 +48,7 @@ FORMATS = {
 LOG_KEY, WITNESS_KEY = 1, 4  # type bytes of verifier keys: a log's signature, a witness's cosignature
 LONGEST = 1 << 20  # bytes of a file that is read whole, and of a line (a leaf has at most 65,535)
 DEEPEST, BIGGEST = 64, 2**53 - 1  # levels and integers on which all readers of JSON agree
-BLOCK, APART = 1 << 18, 1 << 22  # bytes of entries examined together: here, and in another process
+BLOCK, APART = 1 << 20, 1 << 22  # bytes of entries examined together: here, and in another process
 WORTH = 1 << 24  # bytes of entries from which on more processes pay
 EMPTY = sha256(b"").digest()
 
@@ -355,6 +355,8 @@ USUAL = re.compile(
     % {b"sd": b"(?:%b,)?" % DIGESTS, b"text": TEXT, b"uuid": UUID, b"time": TIME}
 ).fullmatch
 SALTED = re.compile(rb"(?<=[{,])" + DIGESTS)  # a quote after { or , opens a key: one inside a text would be escaped
+CLAIM = re.compile(rb'\{"event_id":"(%b)","path":%b,"disclosure":"([\w-]+)"\}\n' % (UUID, TEXT)).fullmatch
+URLSAFE = bytes.maketrans(b"+/", b"-_")
 WHEN, HEX = re.compile(TIME).fullmatch, re.compile(rb"[0-9a-f]{64}").fullmatch
 TICK, NEVER = b"audit.tick", b" " * 27  # NEVER: a time that cannot be read; it sorts before all others
 NOTHING = None, NEVER, False, b"", 0, None, b""
@@ -381,7 +383,7 @@ def read(line: bytes) -> Any:
         (as_key(subject), subject.get("n"), subject.get("prev")) if isinstance(subject, dict) else NOTHING[3:6]
     )
     prev = prev.encode() if isinstance(prev, str) else prev
-    if n is not None and not (type(n) is int and n >= 0 and (prev is None or HEX(prev))):
+    if n is not None and not (type(n) is int and n > 0 and (prev is None or (type(prev) is bytes and HEX(prev)))):
         raise ValueError("its place among the events of its object is not a number and a hash")
     event_id = event_id.encode() if isinstance(event_id, str) else None
     return event_id, when, tick, key, n or 0, prev, b"".join(SALTED.findall(line))
@@ -436,12 +438,15 @@ def mark(event_id: bytes | None) -> int:
 
 def claim_of(line: bytes) -> tuple[bytes, bytes] | None:
     """Event id and digest that a line of disclosures.ndjson claims; None when it is none."""
+    usual = CLAIM(line)
     try:
-        record = strict(line)
-        event_id, disclosure = record["event_id"].encode(), record["disclosure"].encode("ascii")
+        record = {} if usual else strict(line)
+        event_id, text = (
+            usual.groups() if usual else (record["event_id"].encode(), record["disclosure"].encode("ascii"))
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return event_id, base64.urlsafe_b64encode(sha256(disclosure).digest()).rstrip(b"=")
+    return event_id, b2a_base64(sha256(text).digest(), newline=False).translate(URLSAFE, b"=")
 
 
 # -- a block of entries, here or in another process --------------------------------------------------------------------
@@ -519,7 +524,9 @@ class Part:
             times.append(when)
             if tick:
                 self.ticks.append(ordinal)
-            if n:
+            if rule.subject and (key != rule.subject or not n):
+                self.fault("chain", ordinal, "is no counted event of the object that manifest.json names")
+            elif n:
                 known = chains.get(key)
                 if known is None:
                     chains[key] = [ordinal, n, prev, n, leaf]
@@ -527,8 +534,6 @@ class Part:
                     if n != known[3] + 1 or prev != hexlify(known[4]):
                         self.fault("chain", ordinal, link_fault(known[3], known[4], n, prev, rule.gaps))
                     known[3], known[4] = n, leaf
-            if rule.subject and (key != rule.subject or not n):
-                self.fault("chain", ordinal, "is no counted event of the object that manifest.json names")
             ids.append(event_id)
             if digests:
                 self.digests += len(digests) // 46 + 1  # 45 bytes each, and commas between some
@@ -785,7 +790,7 @@ class Case:
             return self.say("note", "no tick among these entries: their times are the word of the service alone")
         for end in [*(ordinal + 1 for ordinal in found.ticks), found.count]:
             times = [bytes(found.times[27 * at : 27 * at + 27]) for at in range(begin, end)]
-            tick = moment(times[-1]) if end <= found.ticks[-1] + 1 else None
+            tick = moment(times[-1]) if times and end <= found.ticks[-1] + 1 else None
             latest = shifted(tick, skew) if tick else b"~"
             if times and not earliest <= min(times) <= max(times) <= latest:
                 far += [begin + at for at, when in enumerate(times) if not earliest <= when <= latest]
@@ -836,8 +841,9 @@ class Case:
             told = f"{found.count} chosen entries of {size}; that no other entry matches the filter is not proven"
         if subject:
             first, last = (found.chains[subject][at] if subject in found.chains else 0 for at in (1, 3))
-            told = f"events {first}–{last} of {subject.decode()} in a log of {size}; that none follows is not proven"
-            told += "; earlier ones were dropped, as the manifest says" if first > 1 else ""
+            name, dropped = subject.decode().replace('""', '" "'), "; earlier ones were dropped, as the manifest says"
+            told = f"events {first}–{last} of {name} in a log of {size}{dropped if first > 1 else ''}"
+            told += "; that none follows is not proven"
         return told + (f"; {found.foreign} of them not readable as events" if found.foreign else "")
 
     def examine(self, rule: Rule, jobs: int) -> bool:

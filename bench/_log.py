@@ -70,7 +70,9 @@ def _entries(entries: int, openings: int) -> Iterator[Entry]:
     for number in range(entries):
         at = first + number * (SPAN / entries)
         milliseconds = int(at.timestamp() * 1000)
-        event_id = UUID(int=milliseconds << 80 | 7 << 76 | chosen.getrandbits(12) << 64 | 2 << 62 | chosen.getrandbits(62))
+        event_id = UUID(
+            int=milliseconds << 80 | 7 << 76 | chosen.getrandbits(12) << 64 | 2 << 62 | chosen.getrandbits(62)
+        )
         object_id, ref, action = chosen.choice(objects), chosen.choice(refs), _ACTS[number % len(_ACTS)]
         n, prev = last.get(object_id, (0, ""))
         found: tuple[tuple[str, str], ...] = ()
@@ -85,8 +87,8 @@ def _entries(entries: int, openings: int) -> Iterator[Entry]:
             b'"stage":"Production"},"on":"credit-%d version %d"},"id":"%b","log":"admin","object":{"id":"%b","n":%d,'
             b'"prev":%b,"type":"model_version"},"outcome":"success","request":{"_sd":["%b"],"id":"%016x"},"time":"%b","v":1}'
         ) % (
-            action.encode(), name.encode(), ref.encode(), number % 300, n + 1, str(event_id).encode(), object_id.encode(),
-            n + 1, b'"%b"' % prev.encode() if n else b"null", ip.encode(), chosen.getrandbits(64),
+            action.encode(), name.encode(), ref.encode(), number % 300, n + 1, str(event_id).encode(),
+            object_id.encode(), n + 1, b'"%b"' % prev.encode() if n else b"null", ip.encode(), chosen.getrandbits(64),
             at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode(),
         )  # fmt: skip
         if number < 100:
@@ -123,8 +125,9 @@ def _copy_openings(connection: psycopg.Connection[Any], batch: list[Entry]) -> N
     columns = "event_id, path, subject_id, ciphertext, kid"
     with connection.cursor().copy(f"COPY audit_disclosure ({columns}) FROM STDIN") as copy:
         for each in batch:
-            for sealed in vault.seal(each.id, person_keys[each.ref], dict(each.openings)):
-                copy.write_row((each.id, sealed.path, each.ref, sealed.ciphertext, vault.WRAPPING_KEY_ID))
+            for path, text in each.openings:
+                sealed = vault._encrypt(person_keys[each.ref], text.encode(), f"{each.id}/{path}".encode())
+                copy.write_row((each.id, path, each.ref, sealed, vault.WRAPPING_KEY_ID))
 
 
 def _integrate(connection: psycopg.Connection[Any], hashes: list[bytes]) -> None:
@@ -148,9 +151,7 @@ def _integrate(connection: psycopg.Connection[Any], hashes: list[bytes]) -> None
         "INSERT INTO audit_tree (log, size, root, frontier) VALUES ('admin', %s, %s, %s)", [len(hashes), root, frontier]
     )
     connection.execute("INSERT INTO audit_checkpoint (log, size, note) VALUES ('admin', %s, %s)", [len(hashes), note])
-    connection.execute(
-        "INSERT INTO audit_log_key (verifier, log, from_size) VALUES (%s, 'admin', 0)", [key.verifier]
-    )
+    connection.execute("INSERT INTO audit_log_key (verifier, log, from_size) VALUES (%s, 'admin', 0)", [key.verifier])
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def statements(number: int, name: str, paths: tuple[str, ...] = ()) -> None:
         cursor = Cursor(driver)
         link = rows.link(cursor, "admin", subject, SYSTEM)
         row = row_of(link.n or 0, subject.id)
-        sealed = [Sealed(path, LEAF[:130], list(range(number, number + 8))) for path in paths]
+        sealed = [Sealed(link.ref, path, LEAF[:130], list(range(number, number + 8))) for path in paths]
         rows.insert(cursor, rows.Event(*row, writer_mac(LEAF)), sealed)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from audit import canonical, merkle, note, verify
 ENTRIES = 1_000_000
 TREE_RATIO = 0.45  # of hashlib.sha256 on 512-byte messages, one core
 ALL_SECONDS = 10.0  # CPU, per million entries
-ROUNDS = 3
+ROUNDS = 5
 ORIGIN = "bench.example.org/audit/admin"
 SPAN = timedelta(days=80)
 OBJECTS, PEOPLE, DISCLOSED = 10_000, 200, 10  # one entry in DISCLOSED shows what its digests stand for
@@ -34,7 +35,7 @@ ACTS = ("model_version.create", "model_version.tag", "promotion.decide", "regist
 
 LEAF = (
     '{"action":"%s","actor":{"_sd":["%s"],"auth":"session","ref":"%s","type":"user"},'
-    '"change":{"after":{"alias":"%s"},"before":{"alias":"none"},"on":"credit risk %d"},"id":"%s","log":"admin",'
+    '"change":{"after":{"alias":"%s"},"on":"m%d"},"id":"%s","log":"admin",'
     '"object":{"id":"%s","n":%d,"prev":%s,"type":"model_version"},"outcome":"success",'
     '"request":{"_sd":["%s"],"id":"%s"},"time":"%s","v":1}'
 )
@@ -168,6 +169,11 @@ def least(runs: list[Spent]) -> Spent:
     return Spent(*(min(figures) for figures in zip(*runs, strict=True)))
 
 
+def middle(runs: list[Spent], others: list[Spent], figure: str) -> float:
+    """The median over the rounds of one figure by another: what slows a round slows both."""
+    return statistics.median(getattr(a, figure) / getattr(b, figure) for a, b in zip(runs, others, strict=True))
+
+
 def line(what: str, figure: str, budget: str, holds: bool) -> bool:
     print(f"{what}: {figure} (budget {budget}: {'holds' if holds else 'MISSED'})")
     return holds
@@ -180,14 +186,15 @@ def main() -> int:
         write_bundle(folder, count)
         size = (folder / "events.ndjson").stat().st_size
         hashing, tree, serial, double = [], [], [], []
-        for _ in range(ROUNDS):  # taken in turn, so that a slow minute slows all of them
+        for _ in range(ROUNDS):
             hashing.append(alone(HASHING, str(count)))
             tree.append(alone(VERIFYING, path, "--jobs", "1", "--only-tree"))
-        for _ in range(ROUNDS - 1):
+        for _ in range(ROUNDS - 2):
             serial.append(alone(VERIFYING, path, "--jobs", "1"))
             double.append(alone(VERIFYING, path, "--jobs", "2"))
     peer, bare, one, two = least(hashing), least(tree), least(serial), least(double)
-    ratio, seconds = peer.cpu / bare.cpu, one.cpu / count * 1_000_000
+    ratio, twice = middle(hashing, tree, "cpu"), middle(double, serial, "wall")
+    seconds = one.cpu / count * 1_000_000
     if "-v" in sys.argv:
         print(f"{count} entries of {size / count:.0f} bytes; sha256 of 512 bytes {count / peer.cpu:,.0f}/s")
         print(f"tree: {count / bare.cpu:,.0f}/s in {bare.megabytes} MB; everything: {count / one.cpu:,.0f}/s "
@@ -201,7 +208,7 @@ def main() -> int:
             ratio >= TREE_RATIO,
         ),
         line("every check, CPU seconds per million", f"{seconds:.2f}", f"{ALL_SECONDS}", seconds <= ALL_SECONDS),
-        line("every check, two processes / one, wall", f"{two.wall / one.wall:.2f}", "1", two.wall < one.wall),
+        line("every check, two processes / one, wall", f"{twice:.2f}", "below 1", twice < 1),
     ]
     return 0 if all(held) else 1
 

@@ -3,12 +3,13 @@
 import time
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
 from audit.anchors.base import AnchorError
+
+if TYPE_CHECKING:
+    import urllib3
 
 MOST_BYTES = 64 * 1024
 SECONDS = 10.0
@@ -29,7 +30,9 @@ class Answer:
 
 
 @cache
-def _pool() -> urllib3.PoolManager:
+def _pool() -> "urllib3.PoolManager":
+    import urllib3  # noqa: PLC0415 - a tenth of a second that every command would pay, for the one process that calls
+
     return urllib3.PoolManager(
         num_pools=8, maxsize=2, timeout=urllib3.Timeout(connect=_STEP, read=_STEP), retries=False
     )
@@ -37,6 +40,8 @@ def _pool() -> urllib3.PoolManager:
 
 def call(method: str, url: str, *, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
     """Raises AnchorError when the server does not answer in time, or says more than it should."""
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see _pool
+
     host = urlsplit(url).hostname
     until = time.monotonic() + SECONDS
     sent = {"User-Agent": "plimsoll", **(headers or {})}

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
 from django.db import connection
 
 from audit import disclosure, vault
@@ -16,8 +15,6 @@ from audit.examination.entries import Place
 from audit.examination.entry import Leaf, inner, told
 from audit.findings import EACH, TAMPERED, Finding, Severity
 from audit.models import Disclosure, SubjectKey
-
-_Opened = dict[str, str | None]  # path: disclosure, None when it cannot be decrypted
 
 
 class Openings:
@@ -30,39 +27,42 @@ class Openings:
     def look(self, seen: Sequence[tuple[Place, Leaf]]) -> Iterator[Finding]:
         """Examine the openings of some entries."""
         ids = [place.event_id for place, _ in seen]
-        opened = _opened(ids)
-        keyless = self._keyless(seen)
-        stored: dict[UUID, set[str]] = {}
-        for event_id, path in Disclosure.objects.filter(event_id__in=ids).values_list("event_id", "path"):
-            stored.setdefault(event_id, set()).add(path)
+        opened = vault.openings(ids)
+        shut: dict[UUID, list[tuple[str, str]]] = {}
+        for event_id, path, subject in Disclosure.objects.filter(event_id__in=ids).values_list(
+            "event_id", "path", "subject_id"
+        ):
+            if path not in opened.get(event_id, {}):
+                shut.setdefault(event_id, []).append((path, subject))
+        refs = {str(inner(leaf, "actor").get("ref")) for _, leaf in seen}
+        known = refs | {subject for each in shut.values() for _, subject in each}
+        held = set(SubjectKey.objects.filter(pk__in=known).values_list("pk", flat=True))
         for place, leaf in seen:
-            texts = opened.get(place.event_id, {})
-            self.count += len(texts)
-            for path in sorted(stored.get(place.event_id, set()) - texts.keys()):
-                sentence = f"{told(place)}: the opening “{path}” is there without its person's key."
-                yield Finding(Severity.OPEN, self.area, "opening-without-key", sentence, "Let the erasure finish.")
-            yield from self._entry(place, leaf, texts, erased=str(inner(leaf, "actor").get("ref")) in keyless)
+            self.count += len(opened.get(place.event_id, {}))
+            changed = shut.get(place.event_id, [])
+            for path, subject in sorted(changed):
+                yield self._shut(place, path, has_key=subject in held)
+            expected = not changed and str(inner(leaf, "actor").get("ref")) in held
+            yield from self._entry(place, leaf, opened.get(place.event_id, {}), expected=expected)
 
-    def _entry(self, place: Place, leaf: Leaf, texts: _Opened, *, erased: bool) -> Iterator[Finding]:
+    def _shut(self, place: Place, path: str, *, has_key: bool) -> Finding:
+        """An opening that is there and opens nothing."""
+        if has_key:
+            return self._broken("opening-changed", f"{told(place)}: the opening “{path}” was changed or moved.")
+        sentence = f"{told(place)}: the opening “{path}” is there without its person's key."
+        return Finding(Severity.OPEN, self.area, "opening-without-key", sentence, "Let the erasure finish.")
+
+    def _entry(self, place: Place, leaf: Leaf, texts: dict[str, str], *, expected: bool) -> Iterator[Finding]:
+        """The openings of one entry against its digests; ``expected`` is whether each digest should have one."""
         committed = {where: _digests(leaf, where) for where in ("", "actor/", "request/", "change/")}
-        found: set[str] = set()
         for path, text in sorted(texts.items()):
             where, name = path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]
-            if text is None:
-                yield self._broken("opening-changed", f"{told(place)}: the opening “{path}” was changed or moved.")
-            elif disclosure.digest(text) not in committed.get(where, set()) or _name(text) != name:
+            if disclosure.digest(text) not in committed.get(where, set()) or _name(text) != name:
                 yield self._broken("opening-differs", f"{told(place)}: the opening “{path}” is not what was signed.")
-            else:
-                found.add(disclosure.digest(text))
-        missing = set().union(*committed.values()) - found
-        if missing and not erased and None not in texts.values():
-            sentence = f"{told(place)} has {len(missing)} values whose opening is gone, and nobody was erased."
+        missing = sum(map(len, committed.values())) - len(texts)
+        if expected and missing > 0:
+            sentence = f"{told(place)} has {missing} values whose opening is gone, and nobody was erased."
             yield Finding(Severity.OPEN, self.area, "opening-missing", sentence, TAMPERED)
-
-    def _keyless(self, seen: Sequence[tuple[Place, Leaf]]) -> set[str]:
-        """The pseudonyms among these whose key is gone: they were erased."""
-        refs = {str(inner(leaf, "actor").get("ref")) for _, leaf in seen}
-        return refs - set(SubjectKey.objects.filter(pk__in=refs).values_list("pk", flat=True))
 
     def strays(self) -> Iterator[Finding]:
         """Openings of events that are not there."""
@@ -78,25 +78,6 @@ class Openings:
 
     def _broken(self, code: str, sentence: str) -> Finding:
         return Finding(Severity.BROKEN, self.area, code, sentence, TAMPERED)
-
-
-def _opened(ids: Sequence[UUID]) -> dict[UUID, _Opened]:
-    """The openings of some events by path; one by one when any of them cannot be decrypted."""
-    try:
-        return {event_id: dict(texts) for event_id, texts in vault.openings(list(ids)).items()}
-    except (InvalidTag, ValueError):
-        pass
-    found: dict[UUID, _Opened] = {}
-    rows = Disclosure.objects.filter(event_id__in=ids).values_list("event_id", "path")
-    for event_id, path in rows:
-        try:
-            text = vault.openings([event_id], frozenset({path})).get(event_id, {}).get(path)
-        except (InvalidTag, ValueError):
-            found.setdefault(event_id, {})[path] = None
-        else:
-            if text is not None:
-                found.setdefault(event_id, {})[path] = text
-    return found
 
 
 def _digests(leaf: Leaf, where: str) -> set[str]:

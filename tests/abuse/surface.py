@@ -67,7 +67,7 @@ ROUTES = routes()
 POSTS = [route for route in ROUTES if "POST" in route.methods]
 GETS = [route for route in ROUTES if "GET" in route.methods]
 # Their body is not read: what is done is in the address.
-BODYLESS = {"erasure-discover", "erasure-execute", "trail-export"}
+BODYLESS = {"erasure-discover", "erasure-execute", "trail-export", "trail-exports"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ def case() -> Case:
                 "name": "admin",
                 "object_type": "promotion_request",
                 "object_id": str(request.pk),
+                "export_id": str(request.pk),
             },
         },
     )

@@ -1,4 +1,6 @@
-"""The sequencer's process, as these tests need it: on the test's own database, with keys of its own."""
+"""What tests of a log at work share: the sequencer's process on the test's own database with keys of its own; a log's
+first key; anchors and a notice board of the test's own. This file is read before there are settings.
+"""
 
 import os
 import signal
@@ -7,9 +9,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+
+if TYPE_CHECKING:
+    from audit.anchors import Anchor
+    from audit.anchors.file import FileAnchor
+    from audit.note import SigningKey
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,3 +62,43 @@ def sign_in_background(sequencer_environment: dict[str, str]) -> Callable[[], ob
             process.wait(timeout=20)
 
     return running
+
+
+@pytest.fixture
+def key(fresh_database: str) -> "SigningKey":
+    """The first key of the log of reads, made and announced as the sequencer does."""
+    from audit import publisher
+    from tests.audit.signed_log import as_role
+
+    with as_role():
+        return publisher.signing_keys()["access"][0]
+
+
+@pytest.fixture
+def listed(tmp_path: Path, settings) -> Callable[[str], "tuple[Anchor, ...]"]:
+    """Name these anchors in the file."""
+    from audit import anchors
+
+    def write(text: str) -> "tuple[Anchor, ...]":
+        path = tmp_path / "anchors.toml"
+        path.write_text(text)
+        settings.PLIMSOLL_ANCHORS = path
+        return anchors.configured()
+
+    return write
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> "FileAnchor":
+    """A file as an anchor."""
+    from audit.anchors.file import FileAnchor
+
+    return FileAnchor("worm", ("access",), 0.0, tmp_path / "worm.ndjson")
+
+
+@pytest.fixture
+def notices(tmp_path: Path, settings) -> Iterator[None]:
+    """A notice board of the test's own."""
+    settings.PLIMSOLL_DATA, before = tmp_path / "data", settings.PLIMSOLL_DATA
+    yield
+    settings.PLIMSOLL_DATA = before

@@ -27,7 +27,14 @@ class Log:
     disclosures: list[dict[str, str]] = field(default_factory=list)
     last: dict[str, tuple[int, str | None]] = field(default_factory=dict)
 
-    def append(self, subject: str, n: int | None = None, prev: str | None = "chain", **more: object) -> None:
+    def append(
+        self,
+        subject: str,
+        n: int | None = None,
+        prev: str | None = "chain",
+        kind: str = "model_version",
+        **more: object,
+    ) -> None:
         number = len(self.leaves)
         last_n, last_hash = self.last.get(subject, (0, None))
         said, said_digest = disclosure.disclose("comment", f"Kommentar {number}")
@@ -41,7 +48,7 @@ class Log:
             "outcome": "success",
             "actor": {"type": "user", "ref": "p:1", "auth": "session"},
             "object": {
-                "type": "model_version",
+                "type": kind,
                 "id": subject,
                 "n": n or last_n + 1,
                 "prev": last_hash if prev == "chain" else prev,
@@ -56,12 +63,18 @@ class Log:
         for path, text in (("comment", said), ("request.address", address)):
             self.disclosures.append({"event_id": str(event["id"]), "path": path, "disclosure": text})
 
+    def tick(self, time: str) -> None:
+        """A tick as the service writes it each hour."""
+        self.append("admin", action="audit.tick", time=time, kind="log")
+
     @property
     def tree(self) -> merkle.MemoryTree:
         return merkle.MemoryTree([merkle.leaf_hash(leaf) for leaf in self.leaves])
 
-    def checkpoint(self, extra: str = "") -> str:
-        return KEY.sign(note.Checkpoint(ORIGIN, len(self.leaves), self.tree.root()).text()) + extra
+    def checkpoint(self, extra: str = "", size: int | None = None) -> str:
+        """The signed checkpoint, or that of an earlier size; `extra`: more signature lines."""
+        size = len(self.leaves) if size is None else size
+        return KEY.sign(note.Checkpoint(ORIGIN, size, self.tree.root(size)).text()) + extra
 
     def common(self, **changes: Any) -> dict[str, Any]:
         return {
@@ -95,7 +108,8 @@ class Log:
         assert digest == hashlib.sha256(out.getvalue()).hexdigest()
         return out.getvalue()
 
-    def zip_of_entries(self, indices: Sequence[int]) -> bytes:
+    def zip_of_entries(self, indices: Sequence[int], completeness: str = "inclusion", **changes: Any) -> bytes:
+        """Chosen entries with a proof for each; for completeness "object", also `subject`, its type and id."""
         out = io.BytesIO()
         bundle.write_bundle(
             out,
@@ -103,10 +117,10 @@ class Log:
             leaves=[self.leaves[index] for index in indices],
             left=[],
             right=[],
-            completeness="inclusion",
+            completeness=completeness,
             indices=indices,
             proofs=[merkle.inclusion_proof(index, len(self.leaves), self.tree.node) for index in indices],
-            **self.common(disclosures=self.shown(indices)),
+            **self.common(**{"disclosures": self.shown(indices), **changes}),
         )
         return out.getvalue()
 

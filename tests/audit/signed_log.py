@@ -2,18 +2,20 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
 from django.db import connection, connections
 
-from audit import publisher, sequencer
+from audit import anchoring, merkle, publisher, sequencer
+from audit.anchors import Statement
 from audit.models import Checkpoint
 from audit.note import SigningKey
-from tests.audit.grown_log import as_role, insert
+from tests.audit.grown_log import as_role, insert, leaf_of
 
-__all__ = ["as_role", "copy_of", "grow", "insert", "newest_note", "sequence", "superuser", "use"]
+__all__ = ["as_role", "insert"]
 
 
 def sequence(log: str = "access") -> int:
@@ -31,6 +33,27 @@ def grow(keys: list[SigningKey], *sizes: int, log: str = "access") -> None:
         with as_role():
             assert sequence(log) == size
             assert publisher.publish(log, keys) == size
+
+
+def newest(empty: str = "", log: str = "access") -> Statement:
+    """The newest checkpoint as anchors are told of it."""
+    found = anchoring.statement(log, empty)
+    assert found is not None
+    return found
+
+
+def root(size: int) -> bytes:
+    """The root over the first events that ``insert`` makes."""
+    return merkle.MemoryTree([merkle.leaf_hash(leaf_of(number)) for number in range(size)]).root()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what a thread or a process does; a bound for a test that would otherwise never end."""
+    for _ in range(1_200):
+        if condition():
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("It never came about.")
 
 
 def newest_note(log: str = "access") -> str:

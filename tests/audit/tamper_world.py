@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from django.db import connections
 
 from access import actions
 from access.roles import Role
-from audit import anchoring, anchors, clock, export, merkle, published, publisher, sequencer, ticks
+from audit import anchoring, anchors, clock, export, published, publisher, sequencer, ticks
 from audit.actors import SYSTEM
 from audit.errors import DomainError
 from audit.events import LOGS
@@ -31,7 +31,6 @@ from tests import factories
 from tests.audit.grown_log import as_role
 from tests.audit.sample_log import judge
 
-EVENT = "id, recorded_at, log, action, outcome, object_type, object_id, object_n, actor_ref, leaf_data, mac"
 Admin = psycopg.Connection[Any]
 
 
@@ -89,7 +88,7 @@ def verdict(world: World, folder: Path) -> str:
         return f"refused {refusal}"
     (folder / "export.zip").write_bytes(out.getvalue())
     (folder / "kept").write_text(world.kept)
-    paper = ("--key", world.key.verifier, "--previous", str(folder / "kept"), "--jobs", "1")
+    paper = ("--key", world.key.verifier, "--previous", str(folder / "kept"), "--jobs", "1", "--require-complete")
     code, said = judge(folder / "export.zip", *paper)
     last = said.splitlines()[-1]
     kind = re.search(r"^TAMPERED  ([a-z-]+):|^NOT ENOUGH .*?; ([a-z]+):|^UNUSABLE  (\w+)", last)
@@ -201,104 +200,3 @@ def sign(signers: dict[str, list[SigningKey]]) -> None:
                         made_at=clock.now(),
                     )
                     AnchorReceipt.objects.bulk_create([receipt])
-
-
-# -- what somebody with the whole database can do --------------------------------------------------------------------
-
-
-@contextmanager
-def unguarded(admin: Admin, *tables: str) -> Iterator[None]:
-    """The triggers of some tables are off, and on again afterwards as if nothing had been."""
-    for table in tables:
-        admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-    yield
-    for table in tables:
-        admin.execute("SELECT audit_guard(relid) FROM pg_partition_tree(%s::regclass)", [table])
-        if table != "audit_event":
-            admin.execute("SELECT audit_guard(%s::regclass)", [table])
-
-
-def one(admin: Admin, query: str, *values: Any) -> Any:
-    row = admin.execute(query, values).fetchone()
-    assert row is not None
-    return row[0] if len(row) == 1 else row
-
-
-def event_at(admin: Admin, index: int) -> Any:
-    """The id of the event at an index of the admin log."""
-    return one(admin, "SELECT event_id FROM audit_leaf WHERE log = 'admin' AND seq = %s", index)
-
-
-def change_leaf(admin: Admin, event_id: Any, change: Callable[[bytes], bytes]) -> None:
-    """Change an event's bytes; the database computes its hash anew."""
-    leaf = one(admin, "SELECT leaf_data FROM audit_event WHERE id = %s", event_id)
-    changed = change(bytes(leaf))
-    assert changed != bytes(leaf)
-    with unguarded(admin, "audit_event"):
-        admin.execute("UPDATE audit_event SET leaf_data = %s WHERE id = %s", [changed, event_id])
-
-
-def insert_event(admin: Admin, row: Sequence[Any]) -> None:
-    """As the database lets its owner: with the triggers on, so that it waits for its place like any other."""
-    admin.execute(f"INSERT INTO audit_event ({EVENT}) VALUES ({', '.join(['%s'] * 11)})", list(row))
-
-
-def event_row(admin: Admin, event_id: Any) -> list[Any]:
-    found = one(admin, f"SELECT {EVENT} FROM audit_event WHERE id = %s", event_id)
-    return [bytes(each) if isinstance(each, memoryview) else each for each in found]
-
-
-def places(admin: Admin) -> list[tuple[Any, bytes]]:
-    """Event ids and hashes of the admin log, in order."""
-    rows = admin.execute("SELECT event_id, leaf_hash FROM audit_leaf WHERE log = 'admin' ORDER BY seq").fetchall()
-    return [(event_id, bytes(leaf_hash)) for event_id, leaf_hash in rows]
-
-
-def rebuild(admin: Admin, wanted: Sequence[tuple[Any, bytes]], key: SigningKey | None = None) -> None:
-    """Make the stored log one of these entries: places, tiles and trees, and with ``key`` the checkpoints as well.
-
-    Sizes that were stored stay stored as far as the new log reaches, and its whole size is one of them.
-    """
-    tables = ("audit_leaf", "audit_tile", "audit_tree", "audit_checkpoint", "audit_anchor_receipt")
-    sizes = [row[0] for row in admin.execute("SELECT size FROM audit_tree WHERE log = 'admin'").fetchall()]
-    tree = merkle.MemoryTree([leaf_hash for _, leaf_hash in wanted])
-    with unguarded(admin, *tables):
-        admin.execute("DELETE FROM audit_leaf WHERE log = 'admin'")
-        for seq, (event_id, leaf_hash) in enumerate(wanted):
-            admin.execute(
-                "INSERT INTO audit_leaf (log, seq, event_id, leaf_hash) VALUES ('admin', %s, %s, %s)",
-                [seq, event_id, leaf_hash],
-            )
-        admin.execute("DELETE FROM audit_tile WHERE log = 'admin'")
-        for tile in range(len(wanted) // 256):
-            hashes = b"".join(leaf_hash for _, leaf_hash in wanted[tile * 256 : (tile + 1) * 256])
-            admin.execute(
-                "INSERT INTO audit_tile (log, level, idx, hashes) VALUES ('admin', 0, %s, %s)", [tile, hashes]
-            )
-        admin.execute("DELETE FROM audit_tree WHERE log = 'admin'")
-        for size in sorted({*(size for size in sizes if size <= len(wanted)), len(wanted)}):
-            frontier = merkle.extend([], 0, [leaf_hash for _, leaf_hash in wanted[:size]])
-            admin.execute(
-                "INSERT INTO audit_tree (log, size, root, frontier) VALUES ('admin', %s, %s, %s)",
-                [size, tree.root(size), frontier],
-            )
-        for table in ("audit_checkpoint", "audit_anchor_receipt"):
-            admin.execute(f"DELETE FROM {table} WHERE log = 'admin' AND size > %s", [len(wanted)])
-        if key is not None:
-            forge_notes(admin, tree, key)
-
-
-def forge_notes(admin: Admin, tree: merkle.MemoryTree, key: SigningKey) -> None:
-    """Sign every stored size anew, as whoever has stolen the key can, and make the receipts agree."""
-    from audit.note import Checkpoint as Text
-
-    for (size,) in admin.execute("SELECT size FROM audit_tree WHERE log = 'admin'").fetchall():
-        note = key.sign(Text(key.name, size, tree.root(size)).text())
-        admin.execute(
-            "INSERT INTO audit_checkpoint (log, size, note) VALUES ('admin', %s, %s)"
-            " ON CONFLICT (log, size) DO UPDATE SET note = excluded.note",
-            [size, note],
-        )
-        admin.execute(
-            "UPDATE audit_anchor_receipt SET root = %s WHERE log = 'admin' AND size = %s", [tree.root(size), size]
-        )

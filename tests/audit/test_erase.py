@@ -46,9 +46,9 @@ def test_openings_key_and_pseudonym_go_and_the_leaves_stay() -> None:
     ada = ada_acts()
     ref = Pseudonym.objects.get(account=str(ada.pk)).ref
     before = leaves()
-    assert Disclosure.objects.filter(subject_id=ref).count() == 9  # name, address and reason, three times
+    assert Disclosure.objects.filter(subject_id=ref).count() == 10  # user name once; name, address and reason three times
     done = erase_person(by=SYSTEM, user=ada, legal_basis=LegalBasis.NO_LONGER_NECESSARY)
-    assert done.openings == 9
+    assert done.openings == 10
     assert not Disclosure.objects.filter(subject_id=ref).exists()
     assert not SubjectKey.objects.filter(pk=ref).exists()
     assert not Pseudonym.objects.filter(ref=ref).exists()
@@ -63,7 +63,7 @@ def test_the_entry_counts_and_names_nobody() -> None:
     entry = Event.objects.get(action="privacy.erase")
     leaf = bytes(entry.leaf_data).decode()
     assert (entry.object_type, entry.object_id) == ("privacy", done.act)
-    assert '"openings":9' in leaf
+    assert '"openings":10' in leaf
     assert '"legal_basis":"art_17_1_b"' in leaf
     for trace in ("ada", "Ada", ref, str(ada.pk)):
         assert trace not in leaf
@@ -91,6 +91,17 @@ def test_others_keep_theirs() -> None:
     erase_person(by=SYSTEM, user=ada, legal_basis=LegalBasis.OBJECTION)
     (event,) = Event.objects.filter(actor_ref=Pseudonym.objects.get(account=str(grace.pk)).ref)
     assert len(vault.openings([event.id])[event.id]) == 3
+
+
+def test_what_others_recorded_about_the_person_goes_too() -> None:
+    grace = factories.actor(Role.ADMINISTRATOR)
+    ada = actions.create_user(by=grace, username="ada", password=None, display_name="Ada Lovelace", email="ada@a.org")
+    (event,) = Event.objects.filter(action="user.create", object_id=str(ada.pk))
+    assert vault.openings([event.id])[event.id].keys() == {
+        "actor/name", "request/ip", "change/username", "change/display_name", "change/email",
+    }  # fmt: skip
+    assert erase_person(by=SYSTEM, user=ada, legal_basis=LegalBasis.OBJECTION).openings == 3
+    assert vault.openings([event.id])[event.id].keys() == {"actor/name", "request/ip"}
 
 
 def test_a_crash_after_the_decision_is_made_good_by_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

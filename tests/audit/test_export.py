@@ -189,7 +189,7 @@ def test_personal_values_only_as_far_as_they_may_be_seen(
         assert manifest["disclosures"] == len(lines)
         return {line["path"] for line in lines}
 
-    assert paths("all") == {"actor/name", "request/ip"}
+    assert paths("all") == {"actor/name", "change/username", "request/ip"}
     assert paths("some", paths=frozenset({"actor/name"})) == {"actor/name"}
     assert paths("none", disclosures=False) == set()
 
@@ -216,7 +216,7 @@ def test_the_export_is_an_entry_with_its_digest(auditor: Actor, signed_log: Call
     assert entry.disclosed["change/query"] == "{'log': 'admin', 'action': 'user.create'}"
 
 
-# -- larger logs ---------------------------------------------------------------------------------------------------------
+# -- larger logs -------------------------------------------------------------------------------------------------------
 
 
 def superuser(name: str, *statements: str) -> None:
@@ -262,7 +262,7 @@ def test_a_damaged_log_is_exported_and_the_verifier_names_the_entry(
     code, said = judged(folder, key.verifier)
     assert (code, "120" in said) == (1, True), said
     superuser(fresh_database, f"DELETE FROM audit_event WHERE id = '{grown_log.id_of(77)}'")
-    folder, manifest = exported(auditor, tmp_path / "gone", chosen=Filter(log="access"))
+    folder, _ = exported(auditor, tmp_path / "gone", chosen=Filter(log="access"))
     assert len(leaves_in(folder)) == 299
     code, said = judged(folder, key.verifier)
     assert (code, "77" in said) == (1, True), said

@@ -22,13 +22,6 @@ def leaves(*, end: int, start: int = 0) -> list[bytes]:
     return [merkle.leaf_hash(leaf_of(number)) for number in range(start, end)]
 
 
-@pytest.fixture
-def key(fresh_database: str) -> SigningKey:
-    """The log's first key, made and announced as the sequencer does."""
-    with as_role():
-        return publisher.signing_keys()[LOG][0]
-
-
 def test_a_signed_root_is_over_the_events_and_the_high_water_mark_says_so(key: SigningKey) -> None:
     grow([key], 3, 300)
     root = merkle.MemoryTree(leaves(end=300)).root()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from django.db import connection
 
 from audit import presence
 from audit.models import Checkpoint, Event
-from audit.note import Verifier, open_note, parse_checkpoint
+from audit.note import Verifier, open_note, parse_checkpoint, parse_note
 from audit.rotation import ranges
 from tests import factories
-from tests.audit.signed_log import copy_of, use
+from tests.audit.signed_log import copy_of, until, use
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -41,15 +40,6 @@ def start(fresh_database: str, tmp_path: Path) -> Iterator[Start]:
     for process in running:
         process.kill()
         process.wait()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """A bound for a test that would otherwise never end."""
-    for _ in range(600):
-        if condition():
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("It never came about.")
 
 
 def signed(log: str = "admin") -> int:
@@ -93,11 +83,12 @@ def test_it_ends_when_told_to(start: Start) -> None:
     assert present() == []
 
 
-def test_a_second_one_stands_by_and_takes_over(start: Start) -> None:
+def test_a_second_one_stands_by_and_takes_over(start: Start, tmp_path: Path) -> None:
     first = start()
     until(lambda: signed("access") == 1)
     (at_work,) = present()
     second = start()
+    until(lambda: "standing by" in (tmp_path / "sequencer-1.log").read_text())
     factories.account()
     until(all_signed)
     assert second.poll() is None
@@ -124,6 +115,40 @@ def test_it_survives_that_the_database_cuts_it_off(start: Start) -> None:
         until(all_signed)
         until(lambda before=before: present() not in ([], [before]))
     assert process.poll() is None
+
+
+def test_a_running_one_takes_up_a_new_key_and_lets_go_of_the_old(start: Start, tmp_path: Path) -> None:
+    def audit_key(*arguments: str) -> None:
+        number = len(list(tmp_path.glob("sequencer-*.log")))
+        code = start("audit_key", "--skip-checks", *arguments).wait(30)
+        assert code == 0, (tmp_path / f"sequencer-{number}.log").read_text()
+
+    def signers() -> list[str]:
+        factories.account()
+        until(all_signed)
+        newest = Checkpoint.objects.filter(log="admin").order_by("-size").first()
+        assert newest is not None
+        return [line.key_id.hex() for line in parse_note(newest.note)[1]]
+
+    process = start()
+    until(all_signed)
+    (old,) = ranges("admin")
+    assert signers() == [old.key_id]
+    audit_key("rotate", "--log", "admin")
+    new = next(each for each in ranges("admin") if each.verifier != old.verifier)
+    until(lambda: signers() == [old.key_id, new.key_id])
+    audit_key("retire", "--log", "admin", old.key_id)
+    assert signers() == [new.key_id]
+    assert process.poll() is None
+
+
+def test_draining_by_hand_leaves_the_work_to_the_one_that_runs(start: Start, tmp_path: Path) -> None:
+    start()
+    until(lambda: signed("access") == 1)
+    assert start("sequencer", "--skip-checks", "--once").wait(30) == 1
+    assert (tmp_path / "sequencer-1.log").read_text() == (
+        "CommandError: Another sequencer is at work; it does this already.\n"
+    )
 
 
 def test_writers_can_tell_whether_one_is_there(start: Start) -> None:

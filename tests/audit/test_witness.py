@@ -5,7 +5,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit import anchoring, merkle, publisher, rotation
+from audit import merkle, publisher, rotation
 from audit.actors import SYSTEM
-from audit.anchors import AnchorError, Head, OtherHistory, Statement
+from audit.anchors import AnchorError, Head, OtherHistory
 from audit.anchors.witness import WitnessAnchor
 from audit.models import AnchorReceipt, Cosignature
 from audit.note import SigningKey, Verifier, open_note
 from audit.rounds import Rounds
 from audit.standing import standing
-from tests.audit.signed_log import as_role, copy_of, grow, insert, sequence, superuser, use
+from tests.audit.signed_log import as_role, copy_of, grow, insert, newest, sequence, superuser, until, use
 
 LOG, ORIGIN, NAME = "access", "plimsoll.local/audit/access", "witness.example/w1"
 SEED = bytes(range(32))
@@ -63,37 +62,10 @@ class Witness:
 
 
 @pytest.fixture
-def key(fresh_database: str) -> SigningKey:
-    with as_role():
-        return publisher.signing_keys()[LOG][0]
-
-
-@pytest.fixture
 def witness(key: SigningKey, tmp_path: Path) -> Iterator[Witness]:
     running = Witness(tmp_path, {ORIGIN: [key.verifier]})
     yield running
     running.stop()
-
-
-@pytest.fixture
-def board(tmp_path: Path, settings) -> Iterator[None]:
-    settings.PLIMSOLL_DATA, before = tmp_path / "data", settings.PLIMSOLL_DATA
-    yield
-    settings.PLIMSOLL_DATA = before
-
-
-def newest(empty: str = "") -> Statement:
-    found = anchoring.statement(LOG, empty)
-    assert found is not None
-    return found
-
-
-def until(condition) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("It never came about.")
 
 
 def test_a_witness_follows_a_growing_log_and_its_cosignature_stands_in_the_note(
@@ -197,7 +169,7 @@ def test_a_witness_that_knows_one_of_two_keys_is_content(key: SigningKey, witnes
 
 
 def test_what_is_cosigned_is_kept_and_makes_the_log_witnessed(
-    key: SigningKey, witness: Witness, board, settings, tmp_path: Path
+    key: SigningKey, witness: Witness, notices, settings, tmp_path: Path
 ) -> None:
     listed = tmp_path / "anchors.toml"
     listed.write_text(
@@ -223,7 +195,7 @@ def test_what_is_cosigned_is_kept_and_makes_the_log_witnessed(
 
 
 def test_after_a_restore_a_witness_stops_the_signing(
-    key: SigningKey, witness: Witness, fresh_database: str, board, signing_keys: Path
+    key: SigningKey, witness: Witness, fresh_database: str, notices, signing_keys: Path
 ) -> None:
     grow([key], 5)
     with copy_of(fresh_database) as older:
