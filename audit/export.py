@@ -120,9 +120,16 @@ def asking(by: Actor) -> Iterator[None]:
 
 def needs_worker(asked: Asked) -> bool:
     """Whether this is too large to be made while somebody waits. Raises what ``export`` raises for the filter."""
+    return scopes.has_more_than(settings.PLIMSOLL_EXPORT_INLINE, asked.chosen, signed_size(asked))
+
+
+def signed_size(asked: Asked) -> int:
+    """How many entries of the log are signed now, once it is clear that what is asked can be exported of them."""
     asked.check()
     size = published.newest(asked.chosen.log).size
-    return scopes.has_more_than(settings.PLIMSOLL_EXPORT_INLINE, asked.chosen, size)
+    if asked.previous_size is not None:
+        bundle_facts.previous(asked.chosen.log, asked.previous_size, size)
+    return size
 
 
 def export(*, by: Actor, out: BinaryIO, chosen: Filter | None = None, asked: Asked | None = None) -> Exported:
@@ -140,7 +147,7 @@ def export(*, by: Actor, out: BinaryIO, chosen: Filter | None = None, asked: Ask
                 " ask for it under trail/exports/.",
                 code="export_too_large",
             )
-        size = published.newest(log).size
+        size = signed_size(asked)
         with tempfile.TemporaryDirectory(prefix="plimsoll-export-") as folder:
             made = build(asked, size, Path(folder), out, exporter=actor_ref(by), made_at=rfc3339(now()))
     with door.open(by, Action.TRAIL_EXPORT, on=TRAIL) as entry:

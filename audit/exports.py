@@ -18,12 +18,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from audit import bundle_facts, door, published
+from audit import door
 from audit.actors import Actor
 from audit.clock import now
 from audit.errors import Conflict, Gone, NotFound, TooMany
 from audit.events import Action
-from audit.export import Asked, Exported, asking
+from audit.export import Asked, Exported, asking, signed_size
 from audit.ids import uuid7
 from audit.models import Export
 from audit.subjects import TRAIL
@@ -70,10 +70,7 @@ def ask(*, by: Actor, asked: Asked) -> Export:
     Raises what ``export.export`` raises for a filter or a size that cannot be, TooMany while others are under way.
     """
     with asking(by):
-        asked.check()
-        size = published.newest(asked.chosen.log).size
-        if asked.previous_size is not None:
-            bundle_facts.previous(asked.chosen.log, asked.previous_size, size)
+        size = signed_size(asked)
         if of(by).filter(state__in=_LIVE).count() >= MOST_LIVE:
             raise TooMany(f"{MOST_LIVE} of your exports are being made; ask again when one of them is done.")
         with transaction.atomic():

@@ -1,8 +1,8 @@
-"""Celery tasks of the audit app. Ids in, one call; what is to be done stands in the export's row."""
+"""Celery tasks of the audit app. Ids in, one call; what is to be done stands in rows of the database."""
 
 from celery import shared_task
 
-from audit import exporting, exports
+from audit import erase, exporting, exports
 
 
 @shared_task(name=exports.TASK)
@@ -17,3 +17,9 @@ def sweep() -> None:
     with exporting.own_connections():
         exports.sweep()
         exports.expire()
+
+
+@shared_task(name="audit.tasks.forget")
+def forget() -> None:
+    """Delete the openings of people whose erasure was decided and not carried out."""
+    erase.carry_out()

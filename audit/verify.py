@@ -575,8 +575,12 @@ def examine(rule: Rule, ordinal: int, block: Any, proofs: Sequence[bytes]) -> Pa
 RULES: list[Rule] = []  # of a worker process: the one rule of its pool
 
 
+def adopt(rule: Rule) -> None:
+    RULES[:] = [rule]
+
+
 def examine_apart(*block: Any) -> Part:
-    return examine(RULES[-1], *block)
+    return examine(RULES[0], *block)
 
 
 def workers(rule: Rule, jobs: int) -> Any:
@@ -584,7 +588,7 @@ def workers(rule: Rule, jobs: int) -> Any:
     try:
         from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - not everywhere, and slow to load
 
-        pool = ProcessPoolExecutor(jobs, initializer=RULES.append, initargs=(rule,))
+        pool = ProcessPoolExecutor(jobs, initializer=adopt, initargs=(rule,))
         pool.submit(int).result()
     except (ImportError, OSError, NotImplementedError, RuntimeError, AssertionError):
         return None
@@ -740,9 +744,7 @@ class Case:
         kind = "changed" if not known and not kept else "missing" if not kept else "extra"
         if known and kept and len(actual) <= len(recorded):
             kind = "reordered"
-        self.say(
-            "note", "what is named next is where entries and leaf-hashes differ; leaf-hashes itself proves nothing"
-        )
+        self.say("note", "what is named next is where entries differ from leaf-hashes, which itself proves nothing")
         return self.bad(kind, f"entry {self.index(at)}" if kind == "missing" else self.entry(at))
 
     def check_earlier(self, name: str, old: Checkpoint, roots: dict[int, bytes]) -> None:
@@ -863,7 +865,9 @@ class Case:
             )
             for key in self.keys(size):
                 raw = base64.b64encode(bytes([key.kind]) + key.public).decode()
-                self.say("note", ascii(f"{key.name}+{key.key_id.hex()}+{raw}"))
+                text = f"{key.name}+{key.key_id.hex()}+{raw}"
+                fingerprint = " ".join(re.findall("....", sha256(text.encode()).hexdigest()))
+                self.say("note", f"{text!a} with the fingerprint {fingerprint}")
         witnesses = self.check_signatures(self.checkpoint, "the checkpoint")
         unwitnessed = "UNWITNESSED: no outside witness whose key is known has cosigned the checkpoint"
         self.say("ok" if witnesses else "note", f"witnessed by {', '.join(witnesses)}" if witnesses else unwitnessed)

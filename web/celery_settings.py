@@ -25,5 +25,6 @@ timezone = "UTC"
 beat_schedule = {
     "wake-waiting-jobs": {"task": "registry.tasks.sweep", "schedule": 15.0},
     "wake-exports": {"task": "audit.tasks.sweep", "schedule": 30.0},
+    "finish-forgetting": {"task": "audit.tasks.forget", "schedule": 60.0},
     "wake-erasures": {"task": "erasure.tasks.sweep", "schedule": 60.0},
 }

@@ -130,6 +130,7 @@ def good_bodies(found: Case) -> dict[str, dict[str, Any]]:
             "is_service": False,
         },
         "roles": {"role": "auditor", "pattern": "fraud-*", "until": "2999-01-01T00:00:00Z"},
+        "erase-person": {"legal_basis": "art_17_1_c", "reason": "She asked."},
         "tokens": {"name": "ci", "expires_at": "2999-01-01T00:00:00Z"},
         "file-promotion": {"target_stage": "Production", "justification": "Better."},
         "link-data-set": {"name": "credit-training-1", "version": 1, "role": "validation"},

@@ -13,14 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
 
 from access import actions
 from access.roles import Role
-from audit import canonical, clock, disclosure, doctor, keys, publisher, rotation, sequencer, ticks, vault
+from audit import canonical, clock, disclosure, doctor, door, keys, publisher, rotation, sequencer, ticks, vault
 from audit.actors import SYSTEM
 from audit.doctor import Report
 from audit.events import LOGS, Action
@@ -29,6 +28,7 @@ from audit.findings import EACH, Finding, Findings, Severity
 from audit.ids import uuid7
 from audit.mac import writer_mac
 from audit.models import Disclosure
+from audit.subjects import Subject
 from tests import factories
 from tests.audit import tamper_world
 from tests.audit.grown_log import as_role
@@ -57,12 +57,12 @@ def codes(report: Report) -> set[str]:
 def told(*arguments: str) -> tuple[int, str, str]:
     """Exit code, output and errors of the command."""
     out, err = io.StringIO(), io.StringIO()
+    code = 0
     try:
         call_command("doctor", *arguments, stdout=out, stderr=err)
     except SystemExit as ended:
-        assert isinstance(ended.code, int)
-        return ended.code, out.getvalue(), err.getvalue()
-    return 0, out.getvalue(), err.getvalue()
+        code = int(ended.code or 0)
+    return code, out.getvalue(), err.getvalue()
 
 
 # -- how it says it --------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_a_finding_is_one_line_and_the_exit_code_is_1(world: World, database: st
     assert code == 1
     (line,) = [each for each in out.splitlines() if "copy-differs" in each]
     assert line.startswith(
-        f"BROKEN  admin/entries copy-differs: Entry 9 ({event}): actor_ref beside the leaf is not what the leaf says. → "
+        f"BROKEN  admin/entries copy-differs: Entry 9 ({event}): actor_ref beside the leaf is not what the leaf says. →"
     )
     assert out.splitlines()[-1] == "The trail was changed, or is open to change."
     code, out, _ = told("--json")
@@ -208,7 +208,7 @@ def test_while_somebody_writes_it_sees_one_instant(
     def meanwhile(report: Report, *, quick: bool) -> None:
         looked(report, quick=quick)
         with admin_of(database) as admin:
-            row = list(tamper_world_event(admin))
+            row = a_read()
             admin.execute(f"INSERT INTO audit_event ({COLUMNS}) VALUES ({', '.join(['%s'] * 11)})", row)
             admin.execute(
                 "INSERT INTO audit_leaf SELECT 'access', (SELECT count(*) FROM audit_leaf WHERE log = 'access'), id,"
@@ -226,9 +226,9 @@ def test_while_somebody_writes_it_sees_one_instant(
 COLUMNS = "id, recorded_at, log, action, outcome, object_type, object_id, object_n, actor_ref, leaf_data, mac"
 
 
-def tamper_world_event(admin: psycopg.Connection[Any], number: int = 0, at: Any = None) -> list[Any]:
+def a_read(number: int = 0) -> list[Any]:
     """An event of the log of reads, as the service would write it."""
-    at = at or clock.now()
+    at = clock.now()
     event_id = uuid7(at)
     leaf = {
         "v": 1,
@@ -248,19 +248,22 @@ def tamper_world_event(admin: psycopg.Connection[Any], number: int = 0, at: Any 
 
 
 def test_memory_does_not_grow_with_the_log(database: str, world: World) -> None:
-    """Ten times the entries, and no more memory than a chunk and its findings take."""
+    """Three times the entries, and the same memory: that of two chunks, the one being read and the one before it."""
     peaks = []
-    for more in (1, 9):
-        with admin_of(database) as admin, admin.cursor() as cursor:
-            with cursor.copy(f"COPY audit_event ({COLUMNS}) FROM STDIN") as copy:
-                for number in range(more * CHUNK):
-                    copy.write_row(tamper_world_event(admin, number))
+    for more in (3, 6):
+        with (
+            admin_of(database) as admin,
+            admin.cursor() as cursor,
+            cursor.copy(f"COPY audit_event ({COLUMNS}) FROM STDIN") as copy,
+        ):
+            for number in range(more * CHUNK):
+                copy.write_row(a_read(number))
         tamper_world.sign(world.signers)
         tracemalloc.start()
         assert codes(doctor.examine(("access",))) == set()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.3 * peaks[0]
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 # -- what is right although something is gone ------------------------------------------------------------------------
@@ -269,12 +272,9 @@ def test_memory_does_not_grow_with_the_log(database: str, world: World) -> None:
 def test_an_erased_person_is_no_finding(database: str) -> None:
     with admin_of(database) as admin:
         ref = one(admin, "SELECT actor_ref FROM audit_event WHERE id = %s", event_at(admin, 9))
-        for table, column in (
-            ("audit_disclosure", "subject_id"),
-            ("audit_subject_key", "subject_id"),
-            ("audit_pseudonym", "ref"),
-        ):
-            admin.execute(f"DELETE FROM {table} WHERE {column} = %s", [ref])
+        admin.execute("DELETE FROM audit_disclosure WHERE subject_id = %s", [ref])
+        admin.execute("DELETE FROM audit_subject_key WHERE subject_id = %s", [ref])
+        admin.execute("DELETE FROM audit_pseudonym WHERE ref = %s", [ref])
     assert codes(doctor.examine()) == set()
 
 
@@ -302,9 +302,6 @@ def test_a_rotated_and_a_retired_key_are_no_finding(database: str, world: World)
 
 def test_a_pruned_log_is_no_finding(database: str, world: World) -> None:
     """A month is dropped as retention does it: announced by an entry, signed, then dropped with its openings."""
-    from audit import door
-    from audit.subjects import Subject
-
     end = one_size()
     with as_role("PLIMSOLL_DB_OWNER"):
         with door.open(SYSTEM, Action.PRUNE, on=Subject(type="log", id="access")) as entry:

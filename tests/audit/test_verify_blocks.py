@@ -3,6 +3,8 @@
 import ast
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,6 +141,27 @@ def test_any_number_of_processes_gives_the_same_report(
         monkeypatch.undo()
 
 
+SPAWNED = """
+import multiprocessing, sys
+sys.path.insert(0, sys.argv[1])
+multiprocessing.set_start_method("spawn")
+import verify
+verify.WORTH, verify.APART = 0, 2000
+made, workers = [], verify.workers
+verify.workers = lambda *given: made.append(workers(*given)) or made[0]
+code = verify.main([sys.argv[1], "--jobs", "2"])
+assert made[0] is not None
+sys.exit(code)
+"""
+
+
+def test_processes_that_begin_afresh_know_the_rule_too(tmp_path: Path) -> None:
+    """As on Windows and macOS, where nothing is inherited."""
+    folder = unpacked(ARCHIVES["varied"], tmp_path)
+    done = subprocess.run([sys.executable, "-c", SPAWNED, str(folder)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == judge(folder, "--jobs", "1")
+
+
 def test_where_no_process_can_be_made_one_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = unpacked(ARCHIVES["varied"], tmp_path)
     alone = judge(folder, "--jobs", "1")
@@ -174,6 +197,6 @@ def test_it_is_one_file_for_python_3_8_and_its_library() -> None:
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
     }
     assert imported == {
-        "__future__", "argparse", "array", "base64", "binascii", "collections", "concurrent", "datetime", "hashlib", "io",
-        "itertools", "json", "os", "pathlib", "re", "sys", "time", "typing", "zipfile",
+        "__future__", "argparse", "array", "base64", "binascii", "collections", "concurrent", "datetime", "hashlib",
+        "io", "itertools", "json", "os", "pathlib", "re", "sys", "time", "typing", "zipfile",
     }  # fmt: skip

@@ -323,7 +323,7 @@ def test_a_witness_named_by_the_bundle_counts_with_a_warning(tmp_path: Path) -> 
     folder = unpacked(archive, tmp_path)
     code, out = judge(folder, "--require-witness")
     assert code == 0
-    assert f"note  '{WITNESS_KEY}'\n" in out
+    assert f"note  '{WITNESS_KEY}' with the fingerprint " in out
     assert judge(folder, "--key", KEY.verifier, "--require-witness")[0] == 2
 
 

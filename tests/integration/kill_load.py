@@ -20,7 +20,7 @@ from deploy.run.stack import Stack
 
 TAG = "/api/2.0/mlflow/registered-models/set-tag"
 REGISTER = "/api/2.0/mlflow/registered-models/create"
-# The supervisor gives a part up that dies three times within ten seconds of its start: that is its rule, not the test's.
+# The supervisor gives up a part that dies three times within ten seconds of its start: its rule, not the test's.
 APART = 11.0
 
 

@@ -127,7 +127,7 @@ def who(entry: Entry, names: Names) -> str:
 def sentence(entry: Entry, names: Names) -> str:
     """``approved a promotion: credit-risk v1 to Production``; a refusal says what was tried."""
     words = act_words(entry)
-    what = object_words(entry, names)
+    what = ", ".join(filter(None, (object_words(entry, names), _role_words(entry))))
     about = f": {what}" if what else ""
     if entry.leaf["outcome"] == "success":
         return f"{words[:1].upper()}{words[1:]}{about}"
@@ -162,8 +162,7 @@ def object_words(entry: Entry, names: Names) -> str:
     if label and target["type"] not in _NO_LABEL:
         return isolated(str(label))
     if target["type"] == "user":
-        who = isolated(names.get(target["id"], GONE)) if _action(entry) not in _ON_ONESELF else ""
-        return f"{who}, {role}" if (role := _role_words(entry)) else who
+        return isolated(names.get(target["id"], GONE)) if _action(entry) not in _ON_ONESELF else ""
     return "" if target["type"] in _NO_LABEL else OBJECTS.get(target["type"], target["type"].replace("_", " "))
 
 

@@ -54,7 +54,7 @@ class NewPersonSerializer(serializers.Serializer[Any]):
     is_service = serializers.BooleanField(default=False)
 
 
-class ErasureSerializer(serializers.Serializer[Any]):
+class PersonErasureSerializer(serializers.Serializer[Any]):
     """Why a person is to be forgotten."""
 
     legal_basis = serializers.ChoiceField(choices=[basis.value for basis in LegalBasis])
@@ -181,9 +181,9 @@ class Erase(View):
 
     owner = Action.PRIVACY_ERASE
 
-    @extend_schema(request=ErasureSerializer, responses=ErasedSerializer)
+    @extend_schema(request=PersonErasureSerializer, responses=ErasedSerializer)
     def post(self, request: Request, username: str) -> Response:
-        values = body(ErasureSerializer, request)
+        values = body(PersonErasureSerializer, request)
         # Asked before the account is looked up, as for roles.
         policy.require_read(self.actor, Action.PRIVACY_ERASE, INSTALLATION)
         user = queries.user_by_name(username)

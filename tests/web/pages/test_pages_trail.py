@@ -214,6 +214,8 @@ def test_a_long_life_is_shown_in_parts() -> None:
     assert "61 entries are recorded of this account, oldest first." in text_of(first)
     assert "Numbers 1 to 50 of 61" in text_of(first)
     assert "No. 1 · " in text_of(first)
+    assert f"Granted a role: {user}, viewer on m-0" in text_of(first)
+    assert f"<h1>{user}</h1>" in first.content.decode()
     rest = client.get(f"/trail/object/user/{user.pk}/?after=50")
     assert "Numbers 51 to 61 of 61" in text_of(rest)
     assert 'rel="next"' not in rest.content.decode()

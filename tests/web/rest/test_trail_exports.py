@@ -71,7 +71,9 @@ def test_another_accounts_export_is_not_found(auditor: User) -> None:
         assert rest(other).get(address).status_code == 404
     assert rest(other).get("/api/v1/trail/exports/").json() == []
     assert client_of(other).get(f"/trail/exports/{told['id']}/").status_code == 404
-    assert client_of(auditor).get(f"/trail/exports/{told['id']}/").status_code == 200
+    own = client_of(auditor).get(f"/trail/exports/{told['id']}/")
+    assert own.status_code == 200
+    own.close()
     officer = factories.account(Role.COMPLIANCE_OFFICER)
     assert rest(officer).get("/api/v1/trail/exports/").status_code == 403
     assert client_of(officer).get("/trail/exports/").status_code == 403
