@@ -42,7 +42,7 @@ def expected(table: str) -> dict[str, frozenset[str]]:
     if table.startswith(PARTITION):
         return {}
     if table in READ_ONLY_TABLES:
-        return {APP: frozenset({"SELECT"})}
+        return {APP: frozenset({"SELECT"}), SEQUENCER: frozenset({"SELECT"})}
     return {APP: ORDINARY}
 
 

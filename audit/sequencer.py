@@ -90,7 +90,9 @@ def _set_aside(cursor, bad: Sequence[Pending]) -> None:  # type: ignore[no-untyp
 def _integrate(cursor, log_name: str, events: Sequence[Pending], using: str) -> None:  # type: ignore[no-untyped-def] # see _take
     size, frontier = head(log_name, using)
     hashes = [event.leaf_hash for event in events]
-    with cursor.copy("COPY audit_leaf (log, seq, event_id, leaf_hash) FROM STDIN") as copy:
+    # Django wraps the driver's errors in execute() alone; without this a connection lost here would end the process.
+    wrapped = connections[using].wrap_database_errors
+    with wrapped, cursor.copy("COPY audit_leaf (log, seq, event_id, leaf_hash) FROM STDIN") as copy:
         for offset, event in enumerate(events):
             copy.write_row((log_name, size + offset, event.event_id, event.leaf_hash))
     new_size = size + len(hashes)

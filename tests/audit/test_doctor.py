@@ -278,6 +278,20 @@ def test_an_erased_person_is_no_finding(database: str) -> None:
     assert codes(doctor.examine()) == set()
 
 
+def test_the_erasure_of_a_person_whom_others_recorded_is_no_finding(database: str) -> None:
+    """The name of an account is kept under its own key, in the entry of whoever made the account."""
+    with admin_of(database) as admin:
+        ref, actor = one(
+            admin,
+            "SELECT d.subject_id, e.actor_ref FROM audit_disclosure d JOIN audit_event e ON e.id = d.event_id"
+            " WHERE d.path = 'change/username' AND d.subject_id <> e.actor_ref LIMIT 1",
+        )
+        assert ref != actor
+        admin.execute("DELETE FROM audit_disclosure WHERE subject_id = %s", [ref])
+        admin.execute("DELETE FROM audit_subject_key WHERE subject_id = %s", [ref])
+    assert codes(doctor.examine()) == set()
+
+
 def test_a_half_finished_erasure_is_told(database: str) -> None:
     with admin_of(database) as admin:
         ref = one(admin, "SELECT actor_ref FROM audit_event WHERE id = %s", event_at(admin, 9))

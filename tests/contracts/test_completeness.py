@@ -80,7 +80,7 @@ def test_the_web_process_imports_nothing_heavy() -> None:
 
 SOURCES = [path for app in APPS for path in (ROOT / app).rglob("*.py") if "migrations" not in path.parts]
 # The auditor reads the verifier as one file, with its signature check inside.
-LONGER = {"audit/verify.py": 955}
+LONGER = {"audit/verify.py": 960}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 
-from audit import anchors
+from audit import anchors, doctor
 from audit.keys import KeyFileError
 from audit.presence import Presence
 from audit.publisher import SigningRefused
@@ -103,4 +103,14 @@ class _Service:
         if self._rounds is None:
             self._rounds = Rounds(self._configured)
             log.info("the sequencer runs", extra={"logs": self._rounds.verifiers()})
+            _say_alarms()
         return self._rounds.turn()
+
+
+def _say_alarms() -> None:
+    """What is wrong with the protection is said, and no reason to stop: writers would wait in vain."""
+    try:
+        for alarm in doctor.alarms():
+            log.critical("the protection of the trail is not what it should be: %s", alarm)
+    except ProgrammingError:
+        log.critical("the protection of the trail cannot be examined", exc_info=True)
