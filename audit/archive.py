@@ -43,17 +43,16 @@ class Member:
     blocks: Iterable[bytes]
 
 
-def deflated(content: bytes) -> bytes:
-    """A piece of a deflate stream that stands alone: pieces may be joined, and ``END_OF_STREAM`` ends them."""
-    if not content:
-        return b""
+def deflated(parts: Iterable[bytes]) -> tuple[bytes, int, int]:
+    """A piece of a deflate stream that stands alone, the CRC-32 of its content, and the length of that. Pieces may be
+    joined, and ``END_OF_STREAM`` ends them.
+    """
     stream = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -15)
-    return bytes(stream.compress(content) + stream.flush(isal_zlib.Z_FULL_FLUSH))
-
-
-def crc_of(content: bytes) -> int:
-    """CRC-32 as ZIP uses it."""
-    return int(isal_zlib.crc32(content))
+    found, crc, size = [], 0, 0
+    for part in parts:
+        found.append(stream.compress(part))
+        crc, size = isal_zlib.crc32(part, crc), size + len(part)
+    return (b"".join([*found, stream.flush(isal_zlib.Z_FULL_FLUSH)]) if size else b""), crc, size
 
 
 def crc_of_both(first: int, second: int, second_size: int) -> int:
@@ -63,8 +62,8 @@ def crc_of_both(first: int, second: int, second_size: int) -> int:
 
 def whole(name: str, content: bytes) -> Member:
     """A member that is small enough to be compressed at once."""
-    stream = deflated(content) + END_OF_STREAM
-    return Member(Stored(name, crc_of(content), len(stream), len(content)), [stream])
+    stream, crc, size = deflated([content])
+    return Member(Stored(name, crc, len(stream) + len(END_OF_STREAM), size), [stream, END_OF_STREAM])
 
 
 def write(out: BinaryIO, members: Sequence[Member]) -> tuple[str, int]:

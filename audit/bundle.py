@@ -161,7 +161,7 @@ class Writer:
         return True
 
     def _flush(self) -> None:
-        self._spool.append({name: b"".join(parts) for name, parts in self._piece.items()}, dict(self._mark))
+        self._spool.append(self._piece, dict(self._mark))
         self._piece = {name: [] for name in self._piece}
         self._held = self._bytes = 0
 

@@ -57,7 +57,8 @@ Told, not signed
 Views: NOT AUTHORITATIVE, made from the entries for reading and for other systems, never hashed and not checked
   events.csv                  a table; a cell that a spreadsheet would run as a formula begins with an apostrophe
   events.ocsf.ndjson          OCSF 1.3.0, class 3004 (Entity Management)
-  events.cloudevents.ndjson   CloudEvents 1.0, JSON format, the entry itself as data
+  events.cloudevents.ndjson   CloudEvents 1.0, JSON format: source is the log's origin, type org.plimsoll.audit.
+                              and the action, data the entry itself, byte for byte
 
 verify.py             the verifier
 """

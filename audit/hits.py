@@ -27,13 +27,15 @@ _ENDS = (
 _WALK = (
     "WITH newest AS MATERIALIZED (SELECT event_id, words FROM audit_disclosure WHERE event_id >= %s AND event_id < %s"
     " ORDER BY event_id DESC, path DESC LIMIT %s)"
-    " SELECT (SELECT count(*) FROM newest), ARRAY(SELECT DISTINCT event_id FROM newest WHERE {} ORDER BY event_id DESC LIMIT %s)"
+    " SELECT (SELECT count(*) FROM newest),"
+    " ARRAY(SELECT DISTINCT event_id FROM newest WHERE {} ORDER BY event_id DESC LIMIT %s)"
 )
-# Materialized: the planner cannot know how rare the words are, and must not trade the index for a walk.
+# Materialized, and the ids compared afterwards: the planner cannot know how rare the words are, and must not trade
+# their index for a walk through everything that is older than where a page begins.
 _BY_MONTH = (
     "SELECT hit.event_id FROM unnest(%s::text[]) WITH ORDINALITY AS month (tokens, n), LATERAL ("
-    "WITH found AS MATERIALIZED (SELECT DISTINCT event_id FROM audit_disclosure WHERE words @> month.tokens::bigint[]"
-    " AND event_id >= %s AND event_id < %s) SELECT event_id FROM found ORDER BY event_id DESC LIMIT %s"
+    "WITH found AS MATERIALIZED (SELECT event_id FROM audit_disclosure WHERE words @> month.tokens::bigint[])"
+    " SELECT DISTINCT event_id FROM found WHERE event_id >= %s AND event_id < %s ORDER BY event_id DESC LIMIT %s"
     ") AS hit LIMIT %s"
 )
 

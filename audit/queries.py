@@ -12,11 +12,10 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from audit import hits, ids, vault, words
-from audit.bundle import VerifierKey
 from audit.clock import rfc3339
 from audit.errors import Denied, Invalid, NotFound
 from audit.events import LOGS, Action
-from audit.models import Checkpoint, Disclosure, Event, Head, Leaf, LogKey, Pseudonym, Tree
+from audit.models import Disclosure, Event, Head, Leaf, Pseudonym
 from audit.subjects import Subject
 
 PAGE = 50
@@ -313,30 +312,3 @@ def last_seen(ref: str, action: Action, subject: Subject, *, since: datetime) ->
     read = rows.filter(object_type=subject.type, object_id=subject.id, outcome="success").order_by("-recorded_at")
     leaf = read.values_list("leaf_data", flat=True).first()
     return None if leaf is None else json.loads(bytes(leaf))["change"].get("after", {})
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a log stands: how far it is sequenced and signed, by which key."""
-
-    log: str
-    size: int
-    signed_size: int
-    signed_at: datetime | None
-    note: str
-    verifiers: list[VerifierKey]
-
-
-def state(log: str) -> State:
-    """The newest committed tree and checkpoint of a log."""
-    tree = Tree.objects.filter(log=log).order_by("-size").first()
-    signed = Checkpoint.objects.filter(log=log).order_by("-size").first()
-    keys = LogKey.objects.filter(log=log).order_by("from_size")
-    return State(
-        log=log,
-        size=tree.size if tree else 0,
-        signed_size=signed.size if signed else 0,
-        signed_at=signed.made_at if signed else None,
-        note=signed.note if signed else "",
-        verifiers=[VerifierKey(key=key.verifier, from_size=key.from_size, to_size=None) for key in keys],
-    )

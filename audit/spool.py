@@ -8,7 +8,7 @@ own, one piece behind the caller.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +57,7 @@ class Spool:
         os.lseek(file, 0, os.SEEK_END)
         return file
 
-    def append(self, piece: Mapping[str, bytes], mark: dict[str, Any]) -> None:
+    def append(self, piece: Mapping[str, Sequence[bytes]], mark: dict[str, Any]) -> None:
         """Add to the members and note ``mark``. Raises here or at the next call what went wrong with the disk."""
         self._settle()
         self._last = self._thread.submit(self._write, piece, mark)
@@ -67,12 +67,12 @@ class Spool:
             self._last.result()
             self._last = None
 
-    def _write(self, piece: Mapping[str, bytes], mark: dict[str, Any]) -> None:
-        for name, content in piece.items():
-            known, stream = self._members[name], archive.deflated(content)
+    def _write(self, piece: Mapping[str, Sequence[bytes]], mark: dict[str, Any]) -> None:
+        for name, parts in piece.items():
+            known, (stream, crc, size) = self._members[name], archive.deflated(parts)
             _write_all(self._files[name], stream)
-            crc = archive.crc_of_both(known.crc, archive.crc_of(content), len(content))
-            self._members[name] = Stored(name, crc, known.compressed + len(stream), known.size + len(content))
+            crc = archive.crc_of_both(known.crc, crc, size)
+            self._members[name] = Stored(name, crc, known.compressed + len(stream), known.size + size)
         for file in self._files.values():
             os.fdatasync(file)
         members = {name: [kept.compressed, kept.size, kept.crc] for name, kept in self._members.items()}

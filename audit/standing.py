@@ -15,7 +15,7 @@ from audit import anchors, clock, noticeboard, rotation, sequencer
 from audit.anchors import Anchor
 from audit.events import LOGS, Action
 from audit.models import Checkpoint, Event, Leaf, Minimum
-from audit.note import parse_checkpoint, parse_note
+from audit.note import NoteError, parse_checkpoint, parse_note
 from audit.noticeboard import Notice
 from audit.rotation import Range
 
@@ -117,7 +117,7 @@ def standing(log_name: str) -> Standing:
         signed_size=signed_size,
         signed_at=signed.made_at if signed else None,
         note=signed.note if signed else "",
-        root=parse_checkpoint(parse_note(signed.note)[0]).root.hex() if signed else "",
+        root=_root(signed.note) if signed else "",
         keys=rotation.ranges(log_name),
         anchors=[(each.name, each.kind) for each in configured],
         confirmations=_confirmations(log_name, configured),
@@ -130,6 +130,14 @@ def standing(log_name: str) -> Standing:
         oldest_at=oldest,
         minimum_index=lowest.minimum_index if lowest else 0,
     )
+
+
+def _root(note: str) -> str:
+    """The root in a note; none when somebody changed the note so that it is none (the doctor says so)."""
+    try:
+        return parse_checkpoint(parse_note(note)[0]).root.hex()
+    except NoteError:
+        return ""
 
 
 def _unsigned(log_name: str, signed_size: int) -> tuple[int, datetime | None]:

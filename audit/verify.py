@@ -257,7 +257,8 @@ def refused(text: str) -> Any:
 
 
 NUMBERS: Any = {"parse_int": integer, "parse_float": refused, "parse_constant": refused}
-STRICT, LENIENT = json.JSONDecoder(object_pairs_hook=no_twins, **NUMBERS).decode, json.JSONDecoder(**NUMBERS).raw_decode
+STRICT = json.JSONDecoder(object_pairs_hook=no_twins, **NUMBERS).decode
+LENIENT: Any = json.JSONDecoder(**NUMBERS).scan_once  # type: ignore[attr-defined]
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
 
 
@@ -379,9 +380,8 @@ def read(line: bytes) -> Any:
     event_id, when, subject = (event.get(name) for name in ("id", "time", "object"))
     when = when.encode() if isinstance(when, str) and WHEN(when.encode()) else NEVER
     tick = event.get("action") == TICK.decode() and moment(when) is not None
-    key, n, prev = (
-        (as_key(subject), subject.get("n"), subject.get("prev")) if isinstance(subject, dict) else NOTHING[3:6]
-    )
+    subject = subject if isinstance(subject, dict) else {}
+    key, n, prev = as_key(subject), subject.get("n"), subject.get("prev")
     prev = prev.encode() if isinstance(prev, str) else prev
     if n is not None and not (type(n) is int and n > 0 and (prev is None or (type(prev) is bytes and HEX(prev)))):
         raise ValueError("its place among the events of its object is not a number and a hash")
@@ -392,8 +392,8 @@ def read(line: bytes) -> Any:
 def plain(change: bytes) -> bool:
     """Whether it is JSON without digests that strict() accepts: as many colons as keys, so no key was there twice."""
     try:
-        value, end = LENIENT(change.decode()) if len(change) < 400 else ({"_sd": None}, 0)
-    except ValueError:
+        value, end = LENIENT(change.decode(), 0) if len(change) < 400 else ({"_sd": None}, 0)
+    except (ValueError, StopIteration):  # the latter for what is no JSON at all
         return False
     keys, digests = len(value), "_sd" in value
     for inner in value.values():
@@ -431,9 +431,9 @@ def link_fault(last: int, leaf: bytes, n: int, prev: bytes | None, gaps: bool) -
     return "" if gaps and n > last else f"counts as event {n} of its object; the one before it was {last}"
 
 
-def mark(event_id: bytes | None) -> int:
-    """64 bits that stand for an id: of a million different ones, two are alike once in thirty million logs."""
-    return crc32(event_id) << 32 | crc32(event_id[::-1]) if event_id else 0
+def marks(ids: Iterable[bytes | None]) -> list[int]:
+    """64 bits that stand for each id: among a million different ones, two are alike once in thirty million logs."""
+    return [crc32(each) << 32 | crc32(each[::-1]) if each else 0 for each in ids]
 
 
 def claim_of(line: bytes) -> tuple[bytes, bytes] | None:
@@ -469,10 +469,10 @@ class Rule(NamedTuple):
 class Part:
     """What was found in some entries that follow one another; ordinals count the lines of the file from 0."""
 
-    def __init__(self, ordinal: int = 0, count: int = 0) -> None:
-        self.ordinal, self.count = ordinal, count
+    def __init__(self, ordinal: int = 0) -> None:
+        self.ordinal, self.count = ordinal, 0
         self.subtrees: list[tuple[int, int, bytes]] = []
-        self.listing = b""  # SHA-256 of the lines that the file leaf-hashes should have for them
+        self.listed: list[tuple[int, bytes]] = []  # lines, and SHA-256 of what leaf-hashes should have for them
         self.indices, self.ids = array("q"), array("Q")  # of entries that bring their own proof; marks of ids
         self.times = bytearray()  # 27 bytes each
         self.ticks: list[int] = []
@@ -495,25 +495,26 @@ class Part:
             known[3:] = last, leaf
         for kind, (ordinal, text) in later.faults.items():
             self.fault(kind, ordinal, text)
-        for name in ("count", "subtrees", "indices", "ids", "times", "ticks", "foreign", "digests", "met", "shown"):
-            value = getattr(self, name)
-            value += getattr(later, name)
-            setattr(self, name, value)
+        for name, value in vars(later).items():
+            if name not in ("ordinal", "chains", "faults"):
+                grown = getattr(self, name)
+                grown += value  # in place, where there is much of it
+                setattr(self, name, grown)
 
-    def check_paths(self, rule: Rule, leaves: Sequence[bytes], proofs: Sequence[bytes]) -> None:
+    def check_paths(self, rule: Rule, first: int, leaves: Sequence[bytes], proofs: Sequence[bytes]) -> None:
         for ordinal, line in enumerate(proofs):
             proof = strict(line)
             index, path = whole(proof["index"]), hashes(proof["hashes"])
             self.indices.append(index)
             leaf = leaves[ordinal] if ordinal < len(leaves) else b""
             if index >= rule.size or path_root(leaf, index, rule.size, path) != rule.root:
-                self.fault("proof", self.ordinal + ordinal, "its proof does not lead to the signed root")
+                self.fault("proof", first + ordinal, "its proof does not lead to the signed root")
         if len(leaves) > len(proofs):
-            self.fault("proof", self.ordinal + len(proofs), "there is no proof for it")
+            self.fault("proof", first + len(proofs), "there is no proof for it")
 
-    def check_events(self, rule: Rule, lines: Sequence[bytes], leaves: Sequence[bytes]) -> None:
+    def check_events(self, rule: Rule, first: int, lines: Sequence[bytes], leaves: Sequence[bytes]) -> None:
         times, ids, chains, claims = [], [], self.chains, rule.claims
-        for ordinal, (line, leaf) in enumerate(zip(lines, leaves), self.ordinal):
+        for ordinal, (line, leaf) in enumerate(zip(lines, leaves), first):
             try:
                 event = read(line)
             except ValueError as error:
@@ -539,8 +540,8 @@ class Part:
                 self.digests += len(digests) // 46 + 1  # 45 bytes each, and commas between some
             if event_id and event_id in claims:
                 self.check_claims(ordinal, event_id, claims[event_id], digests)
-        self.times = bytearray(b"".join(times))
-        self.ids = array("Q", [mark(event_id) for event_id in ids])
+        self.times += b"".join(times)
+        self.ids.extend(marks(ids))
 
     def check_claims(self, ordinal: int, event_id: bytes, claimed: bytes, digests: bytes) -> None:
         own = digests.split(b'"')[1::2]
@@ -550,25 +551,26 @@ class Part:
             self.fault("disclosure", ordinal, "" if digest in own else f"{event_id.decode()}\n{digest.decode()}")
 
 
-def examine(rule: Rule, ordinal: int, block: Any, proofs: Sequence[bytes]) -> Part:
-    """Everything that can be said of a block by itself. A block is its bytes, or where they stand in a file."""
+def examine(rule: Rule, block: Any, proofs: Sequence[bytes], part: Part) -> Part:
+    """Adds to the part all that can be said of the next block: its bytes, or where they stand in a file."""
     if isinstance(block, tuple):
         with Path(block[0]).open("rb") as file:
             file.seek(block[1])
             block = file.read(block[2])
     lines = lines_of(block)
-    leaves = leaf_hashes(lines)
-    part = Part(ordinal, len(lines))
+    leaves, first = leaf_hashes(lines), part.ordinal + part.count
+    part.count += len(lines)
     if rule.start is None:
-        part.check_paths(rule, leaves, proofs)
+        part.check_paths(rule, first, leaves, proofs)
     else:
-        first = rule.start + ordinal
-        ends = [0, *(halt - first for halt in sorted(rule.halts) if 0 < halt - first < len(leaves)), len(leaves)]
+        index = rule.start + first
+        ends = [0, *(halt - index for halt in sorted(rule.halts) if 0 < halt - index < len(leaves)), len(leaves)]
         for begin, end in zip(ends, ends[1:]):
-            part.subtrees += subtrees_over(first + begin, leaves[begin:end])
+            part.subtrees += subtrees_over(index + begin, leaves[begin:end])
     if not rule.only_tree:
-        part.listing = sha256(b"".join(leaves).hex("\n", 32).encode() + b"\n" * bool(leaves)).digest()
-        part.check_events(rule, lines, leaves)
+        listing = b"".join(leaves).hex("\n", 32).encode() + b"\n" * bool(leaves)
+        part.listed.append((len(leaves), sha256(listing).digest()))
+        part.check_events(rule, first, lines, leaves)
     return part
 
 
@@ -579,8 +581,8 @@ def adopt(rule: Rule) -> None:
     RULES[:] = [rule]
 
 
-def examine_apart(*block: Any) -> Part:
-    return examine(RULES[0], *block)
+def examine_apart(ordinal: int, block: Any, proofs: Sequence[bytes]) -> Part:
+    return examine(RULES[0], block, proofs, Part(ordinal))
 
 
 def workers(rule: Rule, jobs: int) -> Any:
@@ -610,14 +612,13 @@ def blocks_to_examine(bundle: Bundle, rule: Rule, apart: bool) -> Iterator[tuple
 
 
 def parts(bundle: Bundle, rule: Rule, jobs: int) -> Iterator[Part]:
-    """The blocks examined, in their order, by as many processes as are wanted and possible."""
+    """All entries examined, in their order: in one part, or in many by as many processes as wanted and possible."""
     pool = workers(rule, jobs) if jobs > 1 and bundle.size(EVENTS) >= WORTH else None
-    blocks, done, waiting = blocks_to_examine(bundle, rule, pool is not None), 0, deque()  # type: Any, int, deque[Any]
+    blocks, part, waiting = blocks_to_examine(bundle, rule, pool is not None), Part(), deque()  # type: Any, Part, Any
     if pool is None:
         for _, block, proofs in blocks:
-            part = examine(rule, done, block, proofs)
-            done += part.count
-            yield part
+            examine(rule, block, proofs, part)
+        yield part
         return
     with pool:
         for block in blocks:
@@ -829,7 +830,7 @@ class Case:
             number = next(number for number, line in lines if claim_of(line) == claim)
         elif not malformed and found.met < len(claims):
             here = set(found.ids)
-            number = next((number for number, line in lines if mark((claim_of(line) or (b"",))[0]) not in here), 1)
+            number = next((number for number, line in lines if marks((claim_of(line) or (b"",))[:1])[0] not in here), 1)
         if number:
             self.bad("disclosure", f"line {number} of {DISCLOSURES} is no value that {where} committed to")
         self.say("note", f"personal values disclosed: {found.shown}; erased or withheld: {found.digests - found.shown}")
@@ -850,12 +851,11 @@ class Case:
 
     def examine(self, rule: Rule, jobs: int) -> bool:
         """Looks at every entry once. Returns whether the file leaf-hashes lists what was found."""
-        listed = True
+        for part in parts(self.bundle, rule, jobs):
+            self.found.follow(part, rule)
         with self.bundle.open(LISTING) as listing:
-            for part in parts(self.bundle, rule, jobs):
-                self.found.follow(part, rule)
-                listed = listed and (rule.only_tree or sha256(listing.read(65 * part.count)).digest() == part.listing)
-            return listed and (rule.only_tree or not listing.read(1))
+            listed = all(sha256(listing.read(65 * count)).digest() == told for count, told in self.found.listed)
+            return rule.only_tree or (listed and not listing.read(1))
 
     def judge(self, options: Any) -> int:
         size, stated = self.checkpoint.size, self.manifest

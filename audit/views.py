@@ -41,7 +41,9 @@ _USER_TYPES: Final = {"user": 1, "system": 3}  # OCSF's enumeration of user.type
 # What means the same in CSV, in JSON and in a spreadsheet.
 _WORD: Final = r"[A-Za-z0-9_][A-Za-z0-9_.:/@ -]*+"
 _PLAIN: Final = re.compile(_WORD)
-_PLAIN_LINES: Final = re.compile(rf"(?:{_WORD}\n)*+")
+_TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
+_PLAIN_LINES: Final = re.compile(rf"(?:{_WORD}\n{_WORD}\n{_WORD}\n{_TIME}\n)*+")
+_OF_HOUR: Final = {f"{second // 60:02}:{second % 60:02}": second * 1000 for second in range(3600)}
 # A leaf of the usual form: action, pseudonym and kind of the actor, id, log, id, number and type of the object,
 # outcome, reason code, time.
 _STRING: Final = r'([^"]*)'
@@ -71,7 +73,7 @@ class Views:
         self._chosen = [name for name in sorted(FILES) if name in set(chosen)]
         self._product = {"name": "Plimsoll", "vendor_name": "Plimsoll", "version": version}
         self._shapes: dict[Fields, Fields | None] = {}
-        self._seconds: dict[str, str] = {}
+        self._hours = _Hours()
 
     def files(self) -> list[str]:
         """The members of the bundle that the views are."""
@@ -184,20 +186,13 @@ class Views:
     # -- OCSF: class 3004 with all of its required attributes and those recommended ones that we know
 
     def _ocsf(self, lines: list[Line]) -> list[str]:
-        seconds = self._seconds
+        hours = self._hours
         return [
             f"{parts[0]}{fields[1]}{parts[1]}{fields[5]}{parts[2]}{(time := fields[10])}{parts[3]}{index}{parts[4]}"
-            f"{fields[3]}{parts[5]}{seconds.get(time[:19]) or self._second(time)}{time[20:23]}{parts[6]}"
-            f"{mark}{parts[7]}"
+            f"{fields[3]}{parts[5]}{hours[time[:13]] + _OF_HOUR[time[14:19]] + int(time[20:23])}{parts[6]}{mark}"
+            f"{parts[7]}"
             for index, mark, _, fields, parts in lines
         ]
-
-    def _second(self, time: str) -> str:
-        """Seconds since 1970; three digits of milliseconds behind them make OCSF's time."""
-        if len(self._seconds) > 100_000:
-            self._seconds.clear()
-        found = self._seconds[time[:19]] = str(_milliseconds(f"{time[:19]}Z") // 1000)
-        return found
 
     def _ocsf_parsed(self, index: int, mark: str, leaf: bytes, event: Event) -> bytes:
         actor, subject = _mapping(event.get("actor")), _mapping(event.get("object"))
@@ -276,6 +271,16 @@ class Views:
         if event:
             return _json(told)[:-1] + b',"data":' + leaf + b"}\n"
         return _json(told | {"data_base64": base64.b64encode(leaf).decode()}) + b"\n"
+
+
+class _Hours(dict[str, int]):
+    """The milliseconds at which an hour like ``2026-11-22T14`` begins."""
+
+    def __missing__(self, hour: str) -> int:
+        if len(self) > 100_000:
+            self.clear()
+        self[hour] = _milliseconds(f"{hour}:00:00Z")
+        return self[hour]
 
 
 def _event(leaf: bytes) -> Event:

@@ -1,7 +1,8 @@
 """The words of openings as keyed tokens, so that what is encrypted can be searched and forgotten.
 
-A token is eight bytes of HMAC-SHA-256 under a key outside the database: whoever reads the table learns no word. All
-tokens of one event stand in one row of its openings (``audit_disclosure.words``) and are deleted with it. Beside the
+A token is eight bytes of HMAC-SHA-256 under a key outside the database: whoever reads the table learns no word. The
+tokens of what an event says about one person stand in one row of its openings (``audit_disclosure.words``) and are
+deleted with it. Beside the
 words stand marks for the other filters of a search, so that the index alone finds what matches all of them. Which
 rows match is ``audit/hits.py``.
 """

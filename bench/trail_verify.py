@@ -137,14 +137,15 @@ print(json.dumps([0, time.process_time() - begun[0], time.perf_counter() - begun
 """
 
 VERIFYING = """
-import io, json, resource, sys, time
+import io, json, re, sys, time
 sys.path.insert(0, sys.argv[1])
 import verify
 told, sys.stdout = sys.stdout, io.StringIO()
 begun = time.process_time(), time.perf_counter()
 code = verify.main(sys.argv[1:])
 spent = time.process_time() - begun[0], time.perf_counter() - begun[1]
-print(json.dumps([code, *spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]), file=told)
+most = re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read())
+print(json.dumps([code, *spent, int(most.group(1)) // 1024]), file=told)
 """
 
 

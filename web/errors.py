@@ -14,6 +14,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
     TooManyFieldsSent,
 )
+from django.db import InterfaceError, OperationalError
 from django.http import (
     Http404,
     HttpRequest,
@@ -71,6 +72,8 @@ _DJANGO: Final[tuple[tuple[type[Exception], errors.DomainError], ...]] = (
     (SuspiciousOperation, errors.Invalid("The request is malformed.", code="malformed")),
     (BadRequest, errors.Invalid("The request is malformed.", code="malformed")),
     (UnicodeError, errors.Invalid("The request is not valid UTF-8.", code="bad_encoding")),
+    (OperationalError, errors.Unavailable("The database does not answer right now; try again in a moment.")),
+    (InterfaceError, errors.Unavailable("The database does not answer right now; try again in a moment.")),
 )
 
 
@@ -88,6 +91,8 @@ def domain_error_of(error: Exception) -> errors.DomainError:
         return error
     for kind, ours in _DJANGO:
         if isinstance(error, kind):
+            if isinstance(ours, errors.Unavailable):
+                log.error("the database does not answer", exc_info=error)
             return ours
     log.error("an unforeseen error", exc_info=error)
     return BROKEN

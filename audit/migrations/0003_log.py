@@ -7,7 +7,7 @@ Events are partitioned by log first, because each log has its own retention, and
 from django.db import migrations
 
 MONTHS = """
-CREATE FUNCTION audit_guard(t regclass) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+CREATE FUNCTION audit_guard(t regclass) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t AND tgname = 'audit_append_only') THEN
         EXECUTE format('CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION public.audit_refuse_change()', t);
@@ -25,7 +25,7 @@ REVOKE ALL ON FUNCTION audit_guard(regclass) FROM PUBLIC;
 
 -- The partitions of a month and of those after it, in both logs. A month that has begun in the default partition stays there.
 CREATE FUNCTION audit_make_months(first date, months integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     log text;
     month date;
@@ -124,7 +124,7 @@ INSERT INTO audit_head (object_type, object_id, n, leaf_hash)
     SELECT DISTINCT ON (object_type, object_id) object_type, object_id, object_n, leaf_hash FROM audit_event
     WHERE log = 'admin' ORDER BY object_type, object_id, object_n DESC;
 
-CREATE OR REPLACE FUNCTION audit_enqueue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+CREATE OR REPLACE FUNCTION audit_enqueue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO public.audit_pending (event_id, recorded_at, log) VALUES (NEW.id, NEW.recorded_at, NEW.log);
     IF NEW.object_n IS NOT NULL THEN
@@ -144,7 +144,7 @@ END $$;
 -- pseudonym and key. The lock is taken before the head is read, each by a statement of its own.
 CREATE FUNCTION audit_link(in_log text, in_type text, in_id text, account_id text, fallback text,
     OUT n bigint, OUT prev bytea, OUT ref text, OUT wrapped bytea)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF in_log = 'admin' THEN
         PERFORM pg_advisory_xact_lock(hashtextextended(in_type || '/' || in_id, 7));

@@ -336,7 +336,8 @@ def writes_another_reason_with_the_wrapping_key(admin: Admin, world: World) -> N
     event = event_row(admin, event_at(admin, TARGET))
     wrapped = one(admin, "SELECT wrapped_dek FROM audit_subject_key WHERE subject_id = %s", event[8])
     text, _ = disclosure.disclose("reason", "Another one.")
-    (sealed,) = vault.seal(event[0], event[8], vault.unwrapped(event[8], bytes(wrapped)), {"reason": text}, marks_of(event))
+    key = vault.unwrapped(event[8], bytes(wrapped))
+    (sealed,) = vault.seal(event[0], event[8], key, {"reason": text}, marks_of(event))
     admin.execute(
         "UPDATE audit_disclosure SET ciphertext = %s WHERE event_id = %s AND path = 'reason'",
         [sealed.ciphertext, event[0]],

@@ -16,7 +16,8 @@ from audit.actors import SYSTEM
 from audit.errors import Denied
 from audit.models import Checkpoint, Event, Leaf, LogKey, Tree
 from audit.note import SigningKey, Verifier, open_note, parse_checkpoint
-from audit.queries import Filter, search, state
+from audit.queries import Filter, search
+from audit.standing import standing
 from tests import factories
 
 
@@ -181,7 +182,7 @@ def test_only_an_auditor_exports_and_the_export_is_an_entry(as_sequencer, key: S
     done = export.export(by=auditor, chosen=Filter(), out=io.BytesIO())
     (entry,) = search(Filter(log="access")).entries
     assert entry.leaf["change"]["after"]["sha256"] == done.digest
-    assert state("admin").signed_size == 2
+    assert standing("admin").signed_size == 2
 
 
 def test_pages_of_a_search_neither_repeat_nor_skip(fresh_database: str) -> None:

@@ -40,7 +40,8 @@ def test_any_changed_hash_of_a_proof_is_refused(tmp_path: Path) -> None:
             each for proof in proofs for hashes in proof.values() if isinstance(hashes, list) for each in hashes
         ]:
             folder = unpacked(BUNDLES[kind], tmp_path / kind)
-            edit(folder, name, lambda body, digest=digest: body.replace(digest.encode(), b"00" + digest[2:].encode()))
+            other = f"{int(digest[0], 16) ^ 1:x}{digest[1:]}"
+            edit(folder, name, lambda body, one=digest, other=other: body.replace(one.encode(), other.encode()))
             code, line = last_line(folder)
             assert code == 1
             assert line.startswith("TAMPERED  proof:")

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from access import policy
-from audit import published
+from audit import doctor, published
 from audit.events import Action
 from audit.standing import Standing, standings
 from audit.subjects import TRAIL
@@ -38,6 +38,7 @@ def logs(request: HttpRequest) -> HttpResponse:
     context = {
         "breadcrumb": [{"label": "Trail", "url": reverse("trail")}, {"label": "The logs"}],
         "logs": [_section(each) for each in standings()],
+        "alarms": doctor.alarms(),
         "may_export": policy.why_not(by, Action.TRAIL_EXPORT, TRAIL),
     }
     return render(request, "trail/logs.html", context)
