@@ -26,8 +26,16 @@ TRAIL_RIGHTS: Final[dict[str, dict[str, frozenset[str]]]] = {
     "audit_erasing": {APP: frozenset({"SELECT", "INSERT"}), ERASER: frozenset({"SELECT", "DELETE"})},
     # the sequencer appends as well (its ticks), with Plimsoll itself as the actor
     "audit_disclosure": {APP: frozenset({"SELECT", "INSERT"}), ERASER: frozenset({"SELECT", "DELETE"})},
-    "audit_subject_key": {APP: frozenset({"SELECT", "INSERT"}), SEQUENCER: frozenset({"SELECT"}), ERASER: frozenset({"SELECT", "DELETE"})},
-    "audit_pseudonym": {APP: frozenset({"SELECT", "INSERT"}), SEQUENCER: frozenset({"SELECT"}), ERASER: frozenset({"SELECT", "DELETE"})},
+    "audit_subject_key": {
+        APP: frozenset({"SELECT", "INSERT"}),
+        SEQUENCER: frozenset({"SELECT"}),
+        ERASER: frozenset({"SELECT", "DELETE"}),
+    },
+    "audit_pseudonym": {
+        APP: frozenset({"SELECT", "INSERT"}),
+        SEQUENCER: frozenset({"SELECT"}),
+        ERASER: frozenset({"SELECT", "DELETE"}),
+    },
 }
 # Partitions are reached through ``audit_event``; nobody but the owner has a right on one.
 PARTITION = "audit_event_"

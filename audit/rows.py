@@ -23,7 +23,7 @@ _LINK = "SELECT n, prev, ref, wrapped FROM audit_link(%s, %s, %s, %s, %s)"
 _COLUMNS = (
     "id, recorded_at, log, action, outcome, object_type, object_id, object_n, actor_ref, leaf_data, mac"  # as in Event
 )
-_EVENT = f"INSERT INTO audit_event ({_COLUMNS}) VALUES ({', '.join(['%s'] * 11)})"
+_EVENT = f"INSERT INTO audit_event ({_COLUMNS}) VALUES ({', '.join(['%s'] * 11)})"  # noqa: S608 - our own words
 _OPENINGS = "INSERT INTO audit_disclosure (event_id, path, subject_id, ciphertext, kid, words) VALUES "
 _OPENING = "(%s, %s, %s, %s, %s, %s::bigint[])"
 

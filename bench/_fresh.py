@@ -1,4 +1,4 @@
-"""A fresh embedded database for a benchmark, with Django set up on it. What is measured there belongs to the benchmarks."""
+"""A fresh embedded database for a benchmark, with Django set up on it. What is measured there is not here."""
 
 import os
 import subprocess

@@ -19,6 +19,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.execute_wrappers.append(guard.refuse_unguarded)
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Django's, with prepared statements for those who ask for them (``audit/rows.py``); Django itself never does."""
+        """Django's, with prepared statements for those who ask for them (``audit/rows.py``); Django never does."""
         params: dict[str, Any] = super().get_connection_params()
         return params | {"prepare_threshold": _EXPLICIT_ONLY}

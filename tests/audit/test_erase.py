@@ -46,7 +46,7 @@ def test_openings_key_and_pseudonym_go_and_the_leaves_stay() -> None:
     ada = ada_acts()
     ref = Pseudonym.objects.get(account=str(ada.pk)).ref
     before = leaves()
-    assert Disclosure.objects.filter(subject_id=ref).count() == 10  # user name once; name, address and reason three times
+    assert Disclosure.objects.filter(subject_id=ref).count() == 10  # user name; thrice name, address, reason
     done = erase_person(by=SYSTEM, user=ada, legal_basis=LegalBasis.NO_LONGER_NECESSARY)
     assert done.openings == 10
     assert not Disclosure.objects.filter(subject_id=ref).exists()

@@ -17,7 +17,8 @@ def test_the_document_is_valid_and_complete() -> None:
     assert not GENERATOR_STATS._warn_cache
     assert not GENERATOR_STATS._error_cache
     (rest,) = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == "api/v1/"]
-    named = {f"/api/v1/{entry.pattern}".replace("<str:", "{").replace("<path:", "{").replace(">", "}") for entry in rest.url_patterns}
+    patterns = [f"/api/v1/{entry.pattern}" for entry in rest.url_patterns]
+    named = {each.replace("<str:", "{").replace("<path:", "{").replace(">", "}") for each in patterns}
     assert named - {"/api/v1/schema/"} == set(schema["paths"])
 
 
