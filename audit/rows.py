@@ -14,12 +14,12 @@ from typing import Any
 from django.db import connection
 from psycopg import Cursor
 
-from audit import vault
+from audit import chain, vault
 from audit.actors import Actor
 from audit.pseudonyms import actor_ref
 from audit.subjects import Subject
 
-_LINK = "SELECT n, prev, ref, wrapped FROM audit_link(%s, %s, %s, %s, %s)"
+_LINK = "SELECT n, leaf, ref, wrapped FROM audit_link(%s, %s, %s, %s, %s)"
 _COLUMNS = (
     "id, recorded_at, log, action, outcome, object_type, object_id, object_n, actor_ref, leaf_data, mac"  # as in Event
 )
@@ -73,10 +73,13 @@ def link(driver: Cursor[Any], log: str, subject: Subject, by: Actor) -> Link:
     The advisory lock is per object: writers of other objects never wait.
     """
     asked = [log, subject.type, subject.id, by.account, by.kind]
-    n, prev, ref, wrapped = driver.execute(_LINK, asked, prepare=True, binary=True).fetchone() or (None,) * 4
+    n, leaf, ref, wrapped = driver.execute(_LINK, asked, prepare=True, binary=True).fetchone() or (None,) * 4
     if ref is None:
         ref = actor_ref(by)
-    return Link(n, None if prev is None else prev.hex(), ref, wrapped)
+    if log != "admin":
+        return Link(None, None, ref, wrapped)
+    place = chain.next_link(None if n is None else chain.Link(n=n, prev=None, leaf=leaf or b""))
+    return Link(place.n, place.prev, ref, wrapped)
 
 
 def insert(driver: Cursor[Any], event: Event, sealed: Sequence[vault.Sealed]) -> None:

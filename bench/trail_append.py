@@ -28,7 +28,7 @@ PLAIN = (
     "CREATE TABLE bench_plain (id uuid, recorded_at timestamptz, log text, action text, outcome text, object_type text,"
     " object_id text, object_n bigint, actor_ref text, leaf_data bytea, mac bytea, PRIMARY KEY (id));"
     "CREATE TABLE bench_chain (n bigint PRIMARY KEY, leaf_data bytea, hash bytea);"
-    "GRANT ALL ON bench_plain, bench_chain TO plimsoll_app"
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON bench_plain, bench_chain TO plimsoll_app"
 )
 INSERT = "INSERT INTO bench_plain VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 

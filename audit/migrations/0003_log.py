@@ -143,13 +143,12 @@ END $$;
 -- Everything a writer must know first, in one round trip: the object's lock and the end of its chain, the actor's
 -- pseudonym and key. The lock is taken before the head is read, each by a statement of its own.
 CREATE FUNCTION audit_link(in_log text, in_type text, in_id text, account_id text, fallback text,
-    OUT n bigint, OUT prev bytea, OUT ref text, OUT wrapped bytea)
+    OUT n bigint, OUT leaf bytea, OUT ref text, OUT wrapped bytea)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF in_log = 'admin' THEN
         PERFORM pg_advisory_xact_lock(hashtextextended(in_type || '/' || in_id, 7));
-        SELECT h.n, h.leaf_hash INTO n, prev FROM public.audit_head h WHERE h.object_type = in_type AND h.object_id = in_id;
-        n := coalesce(n, 0) + 1;
+        SELECT h.n, h.leaf_hash INTO n, leaf FROM public.audit_head h WHERE h.object_type = in_type AND h.object_id = in_id;
     END IF;
     IF account_id IS NULL THEN
         ref := fallback;

@@ -61,7 +61,7 @@ def history(at: Callable[[str], None]) -> None:
 def test_months_are_dropped_after_the_entry_and_hashes_stay(at, signed_log, sign_in_background) -> None:
     history(at)
     signed_log()
-    roots = [bytes(tree.root) for tree in Tree.objects.order_by("size")]
+    roots = [bytes(tree.root) for tree in Tree.objects.filter(log="admin").order_by("size")]
     as_owner()
     with sign_in_background():
         done = retention.prune("admin", date(2026, 10, 1))
@@ -70,7 +70,7 @@ def test_months_are_dropped_after_the_entry_and_hashes_stay(at, signed_log, sign
     places = list(Leaf.objects.filter(log="admin").order_by("seq").values_list("seq", flat=True))
     assert places == list(range(len(places)))  # every hash is still there
     assert len(places) >= 5
-    assert [bytes(tree.root) for tree in Tree.objects.order_by("size")][: len(roots)] == roots
+    assert [bytes(tree.root) for tree in Tree.objects.filter(log="admin").order_by("size")][: len(roots)] == roots
     assert Minimum.objects.get(log="admin").minimum_index == 3
     announced = Event.objects.get(action="audit.prune")
     assert b'"from":0' in bytes(announced.leaf_data)
