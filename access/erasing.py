@@ -8,7 +8,7 @@ from typing import Final
 
 from access.models import RoleGrant, SignInLink, Token, User
 from access.roles import Role
-from audit import door, erase
+from audit import door, erase, exports
 from audit.actors import Actor
 from audit.clock import now
 from audit.errors import Conflict, Invalid
@@ -56,7 +56,8 @@ def erase_person(*, by: Actor, user: User, legal_basis: LegalBasis, reason: str 
             after={"openings": asked.openings, "digest": asked.digest, "legal_basis": legal_basis.value},
             reason=reason,
         )
-        return Erased(act=str(act), openings=asked.openings)
+    exports.forget(str(user.pk))
+    return Erased(act=str(act), openings=asked.openings)
 
 
 def _check_can_go(by: Actor, person: User) -> None:

@@ -222,7 +222,16 @@ def sweep() -> int:
 def expire() -> int:
     """Remove the files of exports that were kept long enough, and forget what was asked; how many."""
     ended = (State.DONE.value, State.FAILED.value)
-    old = list(Export.objects.filter(state__in=ended, finished_at__lt=now() - KEPT))
+    return _remove(Export.objects.filter(state__in=ended, finished_at__lt=now() - KEPT))
+
+
+def forget(account: str) -> int:
+    """Remove an account's exports and what it asked for, those that are being made included; how many."""
+    return _remove(Export.objects.filter(account=account).exclude(state=State.GONE.value))
+
+
+def _remove(chosen: QuerySet[Export]) -> int:
+    old = list(chosen)
     for export in old:
         file_of(export).unlink(missing_ok=True)
         Export.objects.filter(pk=export.pk).update(state=State.GONE.value, query={})
