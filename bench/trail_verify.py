@@ -35,7 +35,7 @@ ACTS = ("model_version.create", "model_version.tag", "promotion.decide", "regist
 
 LEAF = (
     '{"action":"%s","actor":{"_sd":["%s"],"auth":"session","ref":"%s","type":"user"},'
-    '"change":{"after":{"alias":"%s"},"on":"m%d"},"id":"%s","log":"admin",'
+    '"change":{"after":{"alias":"%s"},"on":"%d"},"id":"%s","log":"admin",'
     '"object":{"id":"%s","n":%d,"prev":%s,"type":"model_version"},"outcome":"success",'
     '"request":{"_sd":["%s"],"id":"%s"},"time":"%s","v":1}'
 )
@@ -87,7 +87,7 @@ def entries(count: int) -> Iterator[Made]:
             digests = [b64(hashlib.sha256(opening.encode()).digest()) for opening in openings]
             text = LEAF % (
                 ACTS[number % len(ACTS)], digests[0], people[number % PEOPLE], ("champion", "candidate")[number % 2],
-                number % 100, event_id, name, n, prev, digests[1], bits[:24], when,
+                number % 100, event_id, name, n, prev, digests[1], bits[:8], when,
             )  # fmt: skip
         leaf = text.encode()
         last[name] = n, f'"{merkle.leaf_hash(leaf).hex()}"'
@@ -128,9 +128,9 @@ HASHING = """
 import json, sys, time
 from hashlib import sha256
 count = int(sys.argv[1])
-messages = [number.to_bytes(4, "big") * 128 for number in range(1000)]
+messages = [number.to_bytes(4, "big") * 128 for number in range(50_000)]  # 25 MB: out of memory, as entries come
 begun = time.process_time(), time.perf_counter()
-for _ in range(count // 1000):
+for _ in range(count // 50_000):
     for message in messages:
         sha256(message).digest()
 print(json.dumps([0, time.process_time() - begun[0], time.perf_counter() - begun[1], 0]))
@@ -181,7 +181,7 @@ def line(what: str, figure: str, budget: str, holds: bool) -> bool:
 
 
 def main() -> int:
-    count = next((int(each) for each in sys.argv[1:] if each.isdigit()), ENTRIES)
+    count = next((int(each) for each in sys.argv[1:] if each.isdigit()), ENTRIES) // 50_000 * 50_000
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
         write_bundle(folder, count)
