@@ -48,7 +48,7 @@ FORMATS = {
 LOG_KEY, WITNESS_KEY = 1, 4  # type bytes of verifier keys: a log's signature, a witness's cosignature
 LONGEST = 1 << 20  # bytes of a file that is read whole, and of a line (a leaf has at most 65,535)
 DEEPEST, BIGGEST = 64, 2**53 - 1  # levels and integers on which all readers of JSON agree
-BLOCK, APART = 1 << 20, 1 << 22  # bytes of entries examined together: here, and in another process
+BLOCK, APART = 1 << 18, 1 << 22  # bytes of entries examined together: here, and in another process
 WORTH = 1 << 24  # bytes of entries from which on more processes pay
 EMPTY = sha256(b"").digest()
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from audit import canonical, merkle, note, verify
 ENTRIES = 1_000_000
 TREE_RATIO = 0.45  # of hashlib.sha256 on 512-byte messages, one core
 ALL_SECONDS = 10.0  # CPU, per million entries
-ROUNDS = 5
+ROUNDS = 8
 ORIGIN = "bench.example.org/audit/admin"
 SPAN = timedelta(days=80)
 OBJECTS, PEOPLE, DISCLOSED = 10_000, 200, 10  # one entry in DISCLOSED shows what its digests stand for
@@ -170,11 +169,6 @@ def least(runs: list[Spent]) -> Spent:
     return Spent(*(min(figures) for figures in zip(*runs, strict=True)))
 
 
-def middle(runs: list[Spent], others: list[Spent], figure: str) -> float:
-    """The median over the rounds of one figure by another: what slows a round slows both."""
-    return statistics.median(getattr(a, figure) / getattr(b, figure) for a, b in zip(runs, others, strict=True))
-
-
 def line(what: str, figure: str, budget: str, holds: bool) -> bool:
     print(f"{what}: {figure} (budget {budget}: {'holds' if holds else 'MISSED'})")
     return holds
@@ -190,12 +184,11 @@ def main() -> int:
         for _ in range(ROUNDS):
             hashing.append(alone(HASHING, str(count)))
             tree.append(alone(VERIFYING, path, "--jobs", "1", "--only-tree"))
-        for _ in range(ROUNDS - 2):
+        for _ in range(ROUNDS // 2):
             serial.append(alone(VERIFYING, path, "--jobs", "1"))
             double.append(alone(VERIFYING, path, "--jobs", "2"))
     peer, bare, one, two = least(hashing), least(tree), least(serial), least(double)
-    ratio, twice = middle(hashing, tree, "cpu"), middle(double, serial, "wall")
-    seconds = one.cpu / count * 1_000_000
+    ratio, twice, seconds = peer.cpu / bare.cpu, two.wall / one.wall, one.cpu / count * 1_000_000
     if "-v" in sys.argv:
         print(f"{count} entries of {size / count:.0f} bytes; sha256 of 512 bytes {count / peer.cpu:,.0f}/s")
         print(f"tree: {count / bare.cpu:,.0f}/s in {bare.megabytes} MB; everything: {count / one.cpu:,.0f}/s "
