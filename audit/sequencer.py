@@ -65,12 +65,15 @@ def step(log_name: str, batch: int = BATCH, *, using: str = DEFAULT_DB_ALIAS, wa
 
 
 def _take(cursor, log_name: str, batch: int) -> list[Pending]:  # type: ignore[no-untyped-def] # Django's cursor wrapper is untyped
+    # The queue has no statistics to plan by when it has just grown: an array and a lateral look-up leave the planner
+    # nothing but the two primary keys.
     cursor.execute(
-        "WITH taken AS (DELETE FROM audit_pending WHERE seq IN (SELECT seq FROM audit_pending WHERE log = %s"
-        " ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING seq, event_id, recorded_at)"
-        " SELECT t.seq, e.id, e.leaf_data, e.leaf_hash, e.mac FROM taken t"
-        " JOIN audit_event e ON e.id = t.event_id AND e.recorded_at = t.recorded_at ORDER BY t.seq",
-        [log_name, batch],
+        "WITH taken AS (DELETE FROM audit_pending WHERE seq = ANY(ARRAY(SELECT seq FROM audit_pending WHERE log = %s"
+        " ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING seq, event_id, recorded_at)"
+        " SELECT t.seq, e.id, e.leaf_data, e.leaf_hash, e.mac FROM taken t CROSS JOIN LATERAL"
+        " (SELECT * FROM audit_event WHERE log = %s AND recorded_at = t.recorded_at AND id = t.event_id OFFSET 0) e"
+        " ORDER BY t.seq",
+        [log_name, batch, log_name],
     )
     return [Pending(row[0], row[1], bytes(row[2]), bytes(row[3]), bytes(row[4])) for row in cursor.fetchall()]
 

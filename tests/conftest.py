@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import _setup_django
 
 if TYPE_CHECKING:
     from deploy.run.stack import Stack
+
+# How fast examples are made says nothing of the code on a machine that is busy.
+hypothesis_settings.register_profile("plimsoll", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("plimsoll")
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "plimsoll"
