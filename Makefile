@@ -40,7 +40,9 @@ test: .venv/development programs check
 	@$(BIN)/python -m pytest $(if $(PYTEST),$(PYTEST),-n 2 --dist loadgroup)
 
 bench: .venv/development
-	@for one in bench/*.py; do case $$one in */_*) ;; *) $(BIN)/python -m "$$(echo $${one%.py} | tr / .)" ;; esac; done
+	@missed=0; for one in bench/*.py; do \
+	  case $$one in */_*) ;; *) $(BIN)/python -m "$$(echo $${one%.py} | tr / .)" || missed=1 ;; esac; \
+	done; exit $$missed
 
 clean:
 	@find . -path ./.venv -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
