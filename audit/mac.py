@@ -1,6 +1,5 @@
 """The writer's MAC: what tells an event the service wrote from a row somebody put into the table."""
 
-import hashlib
 import hmac
 
 from audit import keys
@@ -8,4 +7,4 @@ from audit import keys
 
 def writer_mac(leaf: bytes) -> bytes:
     """HMAC-SHA-256 under the writer's key; the sequencer sets aside a row without a valid one."""
-    return hmac.new(keys.secret("writer"), leaf, hashlib.sha256).digest()
+    return hmac.digest(keys.secret("writer"), leaf, "sha256")

@@ -53,8 +53,8 @@ class Rounds:
             if publisher.publish(log_name, self.signers[log_name]) is None:
                 publisher.examine(log_name, self.signers[log_name])
 
-    def turn(self) -> bool:
-        """One round; whether there was work, so that the next should follow at once."""
+    def turn(self) -> int:
+        """One round; how many events it took in."""
         if self._is_due("months", _DAY):
             make_months()
         if self._is_due("keys", _KEYS_EVERY):
@@ -70,7 +70,7 @@ class Rounds:
         for log_name in LOGS:
             if conflict := self.anchoring.conflict(log_name):
                 self._refuse(log_name, conflict)
-        return taken > 0
+        return taken
 
     def verifiers(self) -> dict[str, list[str]]:
         """The public halves of the keys in use, by log."""

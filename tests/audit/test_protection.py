@@ -52,7 +52,7 @@ def test_when_the_entry_cannot_be_written_nothing_changes(fresh_database: str, m
     user = factories.account()
     before = Event.objects.count()
     monkeypatch.setattr(trail, "writer_mac", lambda leaf: b"too short")
-    with pytest.raises(IntegrityError, match="mac"):
+    with pytest.raises(IntegrityError, match="MAC"):
         actions.grant_role(by=SYSTEM, user=user, role=Role.REVIEWER)
     assert not RoleGrant.objects.filter(user=user).exists()
     assert Event.objects.count() == before

@@ -16,10 +16,13 @@ from audit.keys import KeyFileError
 from audit.presence import Presence
 from audit.publisher import SigningRefused
 from audit.rounds import Rounds
+from audit.sequencer import BATCH
 
 log = logging.getLogger("plimsoll.sequencer")
 
 TURN_SECONDS: Final = 0.1
+# While writers keep it busy: a round has its price whatever it takes in, and the writers need the processors too.
+BUSY_SECONDS: Final = 0.2
 _PRESENCE_EVERY: Final = 1.0
 
 
@@ -68,17 +71,18 @@ class _Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
-                busy = self._is_ours() and self._turn()
+                taken = self._turn() if self._is_ours() else 0
             except (OperationalError, InterfaceError):
                 log.warning("the database does not answer; trying again", exc_info=True)
                 self._presence.leave()
                 connection.close()
-                busy = False
+                taken = 0
                 self._looked = 0.0
                 self._stop.wait(1)
-            if not busy:
-                self._stop.wait(TURN_SECONDS)
+            if taken < BATCH:  # with a whole batch taken, more is waiting
+                self._stop.wait(max(0.0, began + (BUSY_SECONDS if taken else TURN_SECONDS) - time.monotonic()))
         if self._rounds is not None:
             self._rounds.anchoring.stop()
         self._presence.leave()
@@ -99,7 +103,7 @@ class _Service:
             self._standing_by = True
         return False
 
-    def _turn(self) -> bool:
+    def _turn(self) -> int:
         if self._rounds is None:
             self._rounds = Rounds(self._configured)
             log.info("the sequencer runs", extra={"logs": self._rounds.verifiers()})
