@@ -12,9 +12,10 @@ from typing import Any
 
 from django.db import connection
 
-from audit import canonical, clock, disclosure, promptly, rows, vault, words
+from audit import canonical, clock, disclosure, expected, promptly, rows, vault, words
 from audit.actors import Actor
 from audit.events import Action, log_of
+from audit.expected import End
 from audit.ids import uuid7
 from audit.mac import writer_mac
 from audit.pseudonyms import ref_of
@@ -59,52 +60,63 @@ def append(draft: Draft) -> Appended:
         raise RuntimeError("An entry belongs into the transaction of what it records.")
     log = draft.log or (log_of(draft.action) if draft.outcome == "success" else "admin")
     with rows.cursor() as cursor:
-        link = rows.link(cursor, log, draft.subject, draft.by)
-        recorded_at = clock.now()
-        event_id = uuid7(recorded_at)
-        body, openings = _body(draft, event_id, clock.rfc3339(recorded_at), log, link.ref)
-        if link.n is not None:
-            body["object"]["n"] = link.n
-            body["object"]["prev"] = link.prev
-        leaf = canonical.encode(body)
-        marks = words.marks(
-            log=log,
-            recorded_at=recorded_at,
-            action=draft.action.value,
-            outcome=draft.outcome,
-            actor=link.ref,
-            object_type=draft.subject.type,
-            object_id=draft.subject.id,
-        )
-        sealed = _sealed(event_id, link, openings, marks, draft.concerns) if openings else []
-        event = rows.Event(
-            id=event_id,
-            recorded_at=recorded_at,
-            log=log,
-            action=draft.action.value,
-            outcome=draft.outcome,
-            object_type=draft.subject.type,
-            object_id=draft.subject.id,
-            object_n=link.n,
-            actor_ref=link.ref,
-            leaf_data=leaf,
-            mac=writer_mac(leaf),
-        )
-        rows.insert(cursor, event, sealed)
+        link: rows.Link | None
+        if (likely := rows.likely(log, draft.subject, draft.by)) is None:
+            link = rows.link(cursor, log, draft.subject, draft.by)
+        else:
+            event, sealed = _event(draft, log, likely)
+            link = rows.insert_if(cursor, draft.subject, draft.by, likely, event, sealed)
+        if link is not None:
+            event, sealed = _event(draft, log, link)
+            rows.insert(cursor, event, sealed)
+    leaf_hash = hashlib.sha256(b"\x00" + event.leaf_data).digest()
+    if event.object_n is not None:
+        expected.keep_end(draft.subject, End(event.object_n, leaf_hash))
     promptly.after_commit(log)
-    return Appended(id=event_id, log=log, leaf_hash=hashlib.sha256(b"\x00" + leaf).digest())
+    return Appended(id=event.id, log=log, leaf_hash=leaf_hash)
 
 
-def _sealed(
-    event_id: uuid.UUID, link: rows.Link, openings: Mapping[str, str], marks: words.Marks, concerns: str
-) -> list[vault.Sealed]:
+def _event(draft: Draft, log: str, link: rows.Link) -> tuple[rows.Event, list[vault.Sealed]]:
+    """The row of an event that continues ``link``, and its openings."""
+    recorded_at = clock.now()
+    event_id = uuid7(recorded_at)
+    body, openings = _body(draft, event_id, clock.rfc3339(recorded_at), log, link.ref)
+    if link.n is not None:
+        body["object"] |= {"n": link.n, "prev": link.prev}
+    leaf = canonical.encode(body)
+    event = rows.Event(
+        id=event_id,
+        recorded_at=recorded_at,
+        log=log,
+        action=draft.action.value,
+        outcome=draft.outcome,
+        object_type=draft.subject.type,
+        object_id=draft.subject.id,
+        object_n=link.n,
+        actor_ref=link.ref,
+        leaf_data=leaf,
+        mac=writer_mac(leaf),
+    )
+    return event, _sealed(event, link, openings, draft.concerns) if openings else []
+
+
+def _sealed(event: rows.Event, link: rows.Link, openings: Mapping[str, str], concerns: str) -> list[vault.Sealed]:
     """The openings, each under the key of the person it concerns: erasing that person takes it along."""
+    marks = words.marks(
+        log=event.log,
+        recorded_at=event.recorded_at,
+        action=event.action,
+        outcome=event.outcome,
+        actor=event.actor_ref,
+        object_type=event.object_type,
+        object_id=event.object_id,
+    )
     about = {path: text for path, text in openings.items() if concerns and path.startswith(_PRIVATE)}
     own = {path: text for path, text in openings.items() if path not in about}
-    sealed = vault.seal(event_id, link.ref, link.key(), own, marks) if own else []
+    sealed = vault.seal(event.id, link.ref, link.key(), own, marks) if own else []
     if about:
         ref = ref_of(concerns)
-        sealed += vault.seal(event_id, ref, vault.key_of(ref), about, marks)
+        sealed += vault.seal(event.id, ref, vault.key_of(ref), about, marks)
     return sealed
 
 
