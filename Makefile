@@ -21,10 +21,10 @@ help:
 	@echo "make bench    ratios against other tools"
 	@echo "make clean    remove caches (not .venv, not your data)"
 
-demo: .venv/runtime
+demo: .venv/runtime $(BIN)/plimsoll
 	@$(BIN)/python -m deploy.run demo $(if $(filter-out 0,$(CHECK)),--check)
 
-run: .venv/runtime
+run: .venv/runtime $(BIN)/plimsoll
 	@$(BIN)/python -m deploy.run run
 
 check: .venv/development
@@ -36,7 +36,7 @@ check: .venv/development
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run  # needs no database
 	$(BIN)/python -m tests.checks.templates
 
-test: .venv/development programs check
+test: .venv/development $(BIN)/plimsoll programs check
 	@$(BIN)/python -m pytest $(if $(PYTEST),$(PYTEST),-n 2 --dist loadgroup)
 
 bench: .venv/development
@@ -80,6 +80,12 @@ install = $(BIN)/uv pip install --quiet --system-certs --compile-bytecode --pyth
 	@echo "Installing what Plimsoll and its tests need (once)."
 	$(call install,requirements-dev.txt)
 	touch $@
+
+# The command line for people and pipelines: $(BIN)/plimsoll --help
+$(BIN)/plimsoll: Makefile .venv/uv
+	@printf '%s\n' "#!$(CURDIR)/$(BIN)/python" 'import sys' 'sys.path.insert(0, "$(CURDIR)")' \
+	  'from web.cli.commands import plimsoll' 'plimsoll(prog_name="plimsoll")' > $@
+	chmod 755 $@
 
 .venv/uv:
 	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
