@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from access.models import RoleGrant, SignInLink, Token, User
-from access.roles import Role
+from access.actions.accounts import ERASED_MARK
+from access.endings import an_administrator_stays
+from access.models import LastUse, Membership, RoleGrant, Session, SignInLink, Token, User
 from audit import door, erase, exports
 from audit.actors import Actor
 from audit.clock import now
@@ -50,7 +51,8 @@ def erase_person(*, by: Actor, user: User, legal_basis: LegalBasis, reason: str 
             raise Invalid(f"The reason has at most {MOST_REASON} characters, none of them NUL.", code="bad_reason")
         _check_can_go(by, person)
         asked = erase.ask(str(person.pk), act)
-        _empty(person, by, act.hex)
+        with an_administrator_stays():
+            _empty(person, by, act.hex)
         entry.record(
             on=Subject(type="privacy", id=str(act)),
             after={"openings": asked.openings, "digest": asked.digest, "legal_basis": legal_basis.value},
@@ -63,26 +65,25 @@ def erase_person(*, by: Actor, user: User, legal_basis: LegalBasis, reason: str 
 def _check_can_go(by: Actor, person: User) -> None:
     if by.account == str(person.pk):
         raise Conflict("Nobody erases their own account: ask another compliance officer.", code="own_account")
-    if person.username.startswith("erased-") and not person.is_active:
+    if person.username.startswith(ERASED_MARK) and not person.is_active:
         raise Conflict("This account was erased already.", code="erased_already")
-    administers = RoleGrant.objects.filter(role=Role.ADMINISTRATOR, pattern="*", revoked_at=None)
-    if (
-        administers.filter(user=person).exists()
-        and not administers.exclude(user=person).filter(user__is_active=True).exists()
-    ):
-        raise Conflict(
-            "This is the last administrator: make someone else administrator first.", code="last_administrator"
-        )
 
 
 def _empty(person: User, by: Actor, mark: str) -> None:
-    """The row without its person: no name, no way in, no roles."""
-    person.username, person.display_name, person.email = f"erased-{mark}", "", ""
-    person.is_active = False
+    """The row without its person: no name, no way in, no roles, no group, no trace of browsers."""
+    person.username, person.display_name, person.email = f"{ERASED_MARK}{mark}", "", ""
+    person.is_active = person.must_change_password = False
     person.set_unusable_password()
-    person.save(update_fields=["username", "display_name", "email", "is_active", "password"])
-    ended = {"revoked_at": now(), "revoked_by_id": by.account}
-    RoleGrant.objects.filter(user=person, revoked_at=None).update(**ended)
-    Token.objects.filter(user=person, revoked_at=None).update(revoked_at=now())
+    person.save(update_fields=["username", "display_name", "email", "is_active", "must_change_password", "password"])
+    moment = now()
+    RoleGrant.objects.filter(user=person, revoked_at=None).update(revoked_at=moment, revoked_by_id=by.account)
+    Membership.objects.filter(user=person, removed_at=None).update(removed_at=moment, removed_by_id=by.account)
+    Token.objects.filter(user=person, revoked_at=None).update(revoked_at=moment, revoked_by_id=by.account)
     Token.objects.filter(user=person).update(name="erased")
+    used = [
+        *Token.objects.filter(user=person).values_list("pk", flat=True),
+        *Session.objects.filter(user=person).values_list("pk", flat=True),
+    ]
+    LastUse.objects.filter(pk__in=used).delete()
+    Session.objects.filter(user=person).delete()
     SignInLink.objects.filter(user=person).delete()

@@ -5,7 +5,8 @@ the API's ``available_actions``; ``patterns_for`` (behind every ``visible_to``) 
 possible is not decided here but in the ``states.py`` and ``rules.py`` of the app that owns it.
 
 Separation of duties is a *who* rule: ``unless`` names relations, and the subject says which accounts stand in them,
-computed from recorded history. Administrators and service accounts are not exempt.
+computed from recorded history. A service account and its owner are one person there. Administrators and service
+accounts are not exempt.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final
 
 from access import checked, grants
 from access.roles import LABELS, Role, either
+from access.scopes import SCOPES, TokenScope, reaches
 from audit import door
 from audit.actors import Actor
 from audit.errors import Denied, Unauthenticated
@@ -34,6 +36,8 @@ class Relation(StrEnum):
     SELF_GRANTED = "self_granted"
 
 
+# Under this name a subject says whose account it is.
+HOLDER: Final = "holder"
 # "… so <what follows>" is the same for all: someone else must do it.
 ENTANGLED: Final[dict[Relation, str]] = {
     Relation.REQUESTER: "You filed this request",
@@ -50,13 +54,15 @@ ENTANGLED: Final[dict[Relation, str]] = {
 @dataclass(frozen=True)
 class Rule:
     """``roles`` may, ``unless`` they stand in one of these relations. ``system`` lets Plimsoll's own jobs through;
-    ``anyone`` needs only a signed-in account.
+    ``anyone`` needs only a signed-in account; ``own`` lets the holder of an account through to that account, and the
+    owner of a service account to that.
     """
 
     roles: frozenset[Role] = frozenset()
     unless: tuple[Relation, ...] = ()
     system: bool = False
     anyone: bool = False
+    own: bool = False
 
 
 def _of(*roles: Role, unless: tuple[Relation, ...] = (), system: bool = False) -> Rule:
@@ -65,6 +71,7 @@ def _of(*roles: Role, unless: tuple[Relation, ...] = (), system: bool = False) -
 
 _ALL = tuple(Role)
 _BUILDERS = (Role.DATA_SCIENTIST, Role.SERVICE)
+_HOOKING = (*_BUILDERS, Role.COMPLIANCE_OFFICER, Role.ADMINISTRATOR)
 _INDEPENDENT = (
     Relation.REQUESTER,
     Relation.VERSION_AUTHOR,
@@ -76,11 +83,23 @@ _INDEPENDENT = (
 POLICY: Final[dict[Action, Rule]] = {
     Action.SESSION_OPEN: Rule(anyone=True),
     Action.SESSION_CLOSE: Rule(anyone=True),
+    Action.SESSION_REVOKE: Rule(roles=frozenset({Role.ADMINISTRATOR}), own=True, system=True),
+    Action.PASSWORD_CHANGE: Rule(own=True),
+    Action.PASSWORD_RESET: _of(Role.ADMINISTRATOR, system=True),
     Action.USER_CREATE: _of(Role.ADMINISTRATOR, system=True),
+    Action.USER_CLOSE: _of(Role.ADMINISTRATOR, system=True),
+    Action.USER_REOPEN: _of(Role.ADMINISTRATOR, system=True),
+    Action.OWNER_SET: _of(Role.ADMINISTRATOR, system=True),
+    Action.GROUP_CREATE: _of(Role.ADMINISTRATOR, system=True),
+    Action.GROUP_UPDATE: _of(Role.ADMINISTRATOR, system=True),
+    Action.GROUP_CLOSE: _of(Role.ADMINISTRATOR, system=True),
+    Action.MEMBER_ADD: _of(Role.ADMINISTRATOR, system=True),
+    Action.MEMBER_REMOVE: _of(Role.ADMINISTRATOR, system=True),
     Action.ROLE_GRANT: _of(Role.ADMINISTRATOR, system=True),
     Action.ROLE_REVOKE: _of(Role.ADMINISTRATOR, system=True),
-    Action.TOKEN_CREATE: Rule(anyone=True, system=True),
-    Action.TOKEN_REVOKE: Rule(anyone=True, system=True),
+    # whoever made a token for someone else could act as them
+    Action.TOKEN_CREATE: Rule(own=True, system=True),
+    Action.TOKEN_REVOKE: Rule(roles=frozenset({Role.ADMINISTRATOR}), own=True, system=True),
     Action.LINK_CREATE: _of(Role.ADMINISTRATOR, system=True),
     # a compliance officer must find the account that is to be erased
     Action.PEOPLE_VIEW: _of(Role.ADMINISTRATOR, Role.AUDITOR, Role.COMPLIANCE_OFFICER),
@@ -101,11 +120,25 @@ POLICY: Final[dict[Action, Rule]] = {
     Action.VERSION_DELETE: _of(*_BUILDERS),
     Action.DATA_SET_CREATE: _of(*_BUILDERS),
     Action.DATA_SET_LINK: _of(*_BUILDERS),
+    Action.DATA_SET_ADOPT: Rule(system=True),
     Action.ARTIFACT_PIN: Rule(system=True),
+    # Whoever relies on the files may have them read again.
+    Action.ARTIFACT_CHECK: _of(
+        *_BUILDERS, Role.REVIEWER, Role.RISK_OWNER, Role.AUDITOR, Role.ADMINISTRATOR, system=True
+    ),
+    Action.ARTIFACT_ALARM: Rule(system=True),
+    Action.RUN_RECORD: Rule(system=True),
     Action.EVIDENCE_REQUEST: _of(*_BUILDERS, Role.REVIEWER, Role.RISK_OWNER, system=True),
     Action.EVIDENCE_ATTACH: Rule(system=True),
     Action.EVIDENCE_VIEW: _of(*_ALL),
     Action.JOB_FAIL: Rule(system=True),
+    # What leaves goes to the whole world and is about everything: these take a grant that reaches everywhere.
+    Action.WEBHOOK_VIEW: _of(*_HOOKING, Role.AUDITOR),
+    Action.WEBHOOK_CREATE: _of(*_HOOKING),
+    Action.WEBHOOK_UPDATE: _of(*_HOOKING),
+    Action.WEBHOOK_DELETE: _of(*_HOOKING),
+    Action.WEBHOOK_TEST: _of(*_HOOKING),
+    Action.WEBHOOK_REDELIVER: _of(*_HOOKING),
     Action.PROMOTION_VIEW: _of(*_ALL),
     Action.PROMOTION_REQUEST: _of(*_BUILDERS),
     Action.PROMOTION_DECIDE: _of(Role.REVIEWER, Role.RISK_OWNER, unless=_INDEPENDENT),
@@ -163,6 +196,8 @@ def patterns_for(by: Actor, action: Action) -> tuple[str, ...]:
         raise Unauthenticated(f"Sign in to {WORDS[action]}.")
     if by.kind == "system" and rule.system:
         return ("*",)
+    if narrowed := _scope_refusal(by, action):
+        raise narrowed
     return tuple({grant.pattern for grant in grants.held_by(by) if grant.role in rule.roles})
 
 
@@ -172,9 +207,21 @@ def _refusal(by: Actor, action: Action, subject: Subject) -> Denied | Unauthenti
         return None if rule.system else Denied(f"Plimsoll itself may not {WORDS[action]}.", code="not_for_system")
     if by.account is None:
         return Unauthenticated(f"Sign in to {WORDS[action]}.")
-    if rule.anyone:
+    if narrowed := _scope_refusal(by, action):
+        return narrowed
+    if rule.anyone or (rule.own and by.account in subject.involved.get(HOLDER, frozenset())):
         return None
     return _role_refusal(by, action, rule, subject) or _entanglement(by, action, rule, subject)
+
+
+def _scope_refusal(by: Actor, action: Action) -> Denied | None:
+    if not by.token_scope or reaches(TokenScope(by.token_scope), action):
+        return None
+    return Denied(
+        f"This token may only {SCOPES[TokenScope(by.token_scope)].reach}; to {WORDS[action]}, use one with a wider"
+        " scope.",
+        code="token_scope",
+    )
 
 
 def _role_refusal(by: Actor, action: Action, rule: Rule, subject: Subject) -> Denied | None:
@@ -182,6 +229,8 @@ def _role_refusal(by: Actor, action: Action, rule: Rule, subject: Subject) -> De
     here = grants.roles_on(held, subject.scope)
     if here & rule.roles:
         return None
+    if rule.own and not rule.roles:
+        return Denied(f"You may not {WORDS[action]} that is not yours: its holder has to.", code="not_own")
     if not rule.roles:
         return Denied(f"Only Plimsoll itself may {WORDS[action]}.", code="system_only")
     where = f" on {subject.scope}" if subject.scope else ""
@@ -193,15 +242,19 @@ def _role_refusal(by: Actor, action: Action, rule: Rule, subject: Subject) -> De
 
 
 def _entanglement(by: Actor, action: Action, rule: Rule, subject: Subject) -> Denied | None:
+    """A person is entangled through each account of theirs: their own, and the service accounts they answer for."""
     for relation in rule.unless:
+        selves = grants.selves(by)
         if relation is Relation.SELF_GRANTED:
             usable = [g for g in grants.held_by(by) if g.role in rule.roles and grants.covers(g.pattern, subject.scope)]
-            barred = all(grant.granted_by == by.account for grant in usable)
+            barred, directly = all(grant.given_by & selves for grant in usable), True
         else:
-            barred = by.account in subject.involved.get(relation.value, frozenset())
+            involved = subject.involved.get(relation.value, frozenset())
+            barred, directly = bool(involved & selves), by.account in involved
         if barred:
+            how = "" if directly else " through another account that counts as yours"
             return Denied(
-                f"{ENTANGLED[relation]}, so you may not {WORDS[action]}: someone independent has to.",
+                f"{ENTANGLED[relation]}{how}, so you may not {WORDS[action]}: someone independent has to.",
                 code=f"not_independent_{relation}",
             )
     return None

@@ -11,7 +11,8 @@ class Actor:
     """One caller during one request or job.
 
     ``account`` is the account's id as text, None for the system and for strangers; ``name`` is personal and never
-    enters a leaf in clear; ``auth`` says how the caller proved who they are (session, bearer, basic, link, system).
+    enters a leaf in clear; ``auth`` says how the caller proved who they are (session, bearer, basic, link, system);
+    ``token_scope`` narrows what a bearer token may be used for (``access/scopes.py``; empty: nothing is narrowed).
     """
 
     kind: ActorKind
@@ -20,6 +21,7 @@ class Actor:
     auth: str
     request_id: str = ""
     ip: str = ""
+    token_scope: str = ""
     memo: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -13,7 +13,18 @@ class Action(StrEnum):
     # people
     SESSION_OPEN = "session.open"
     SESSION_CLOSE = "session.close"
+    SESSION_REVOKE = "session.revoke"
+    PASSWORD_CHANGE = "password.change"  # noqa: S105
+    PASSWORD_RESET = "password.reset"  # noqa: S105
     USER_CREATE = "user.create"
+    USER_CLOSE = "user.close"
+    USER_REOPEN = "user.reopen"
+    OWNER_SET = "service_account.set_owner"
+    GROUP_CREATE = "group.create"
+    GROUP_UPDATE = "group.update"
+    GROUP_CLOSE = "group.close"
+    MEMBER_ADD = "group.add_member"
+    MEMBER_REMOVE = "group.remove_member"
     ROLE_GRANT = "role.grant"
     ROLE_REVOKE = "role.revoke"
     TOKEN_CREATE = "token.create"  # noqa: S105
@@ -38,11 +49,22 @@ class Action(StrEnum):
     VERSION_DELETE = "model_version.delete"
     DATA_SET_CREATE = "data_set.create"
     DATA_SET_LINK = "data_set.link"
+    DATA_SET_ADOPT = "data_set.adopt"
     ARTIFACT_PIN = "artifact.pin"
+    RUN_RECORD = "run.record"
+    ARTIFACT_CHECK = "artifact.check"
+    ARTIFACT_ALARM = "artifact.alarm"
     EVIDENCE_REQUEST = "evidence.request"
     EVIDENCE_ATTACH = "evidence.attach"
     EVIDENCE_VIEW = "evidence.view"
     JOB_FAIL = "job.fail"
+    # events out
+    WEBHOOK_VIEW = "webhook.view"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_UPDATE = "webhook.update"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_REDELIVER = "webhook.redeliver"
     # promotion
     PROMOTION_VIEW = "promotion.view"
     PROMOTION_REQUEST = "promotion.request"
@@ -76,6 +98,7 @@ ACCESS_LOG = frozenset(
         Action.REGISTRY_VIEW,
         Action.TRACKING_READ,
         Action.EVIDENCE_VIEW,
+        Action.WEBHOOK_VIEW,
         Action.PROMOTION_VIEW,
         Action.TRAIL_VIEW,
         Action.TRAIL_EXPORT,
@@ -88,7 +111,18 @@ LOGS = ("admin", "access")
 WORDS: dict[Action, str] = {
     Action.SESSION_OPEN: "sign in",
     Action.SESSION_CLOSE: "sign out",
+    Action.SESSION_REVOKE: "end a session",
+    Action.PASSWORD_CHANGE: "change a password",
+    Action.PASSWORD_RESET: "reset a password",
     Action.USER_CREATE: "create an account",
+    Action.USER_CLOSE: "close an account",
+    Action.USER_REOPEN: "reopen an account",
+    Action.OWNER_SET: "name the owner of a service account",
+    Action.GROUP_CREATE: "create a group",
+    Action.GROUP_UPDATE: "edit a group",
+    Action.GROUP_CLOSE: "close a group",
+    Action.MEMBER_ADD: "add a member to a group",
+    Action.MEMBER_REMOVE: "remove a member from a group",
     Action.ROLE_GRANT: "grant a role",
     Action.ROLE_REVOKE: "revoke a role",
     Action.TOKEN_CREATE: "create a token",
@@ -112,11 +146,21 @@ WORDS: dict[Action, str] = {
     Action.VERSION_DELETE: "delete a model version",
     Action.DATA_SET_CREATE: "register a data set",
     Action.DATA_SET_LINK: "link a data set to a model version",
+    Action.DATA_SET_ADOPT: "take over the data sets of a run",
     Action.ARTIFACT_PIN: "pin an artifact",
+    Action.RUN_RECORD: "record what a run was",
+    Action.ARTIFACT_CHECK: "check an artifact",
+    Action.ARTIFACT_ALARM: "raise or clear an alarm on an artifact",
     Action.EVIDENCE_REQUEST: "ask for a report",
     Action.EVIDENCE_ATTACH: "attach evidence",
     Action.EVIDENCE_VIEW: "see evidence",
     Action.JOB_FAIL: "give up a job",
+    Action.WEBHOOK_VIEW: "see webhooks",
+    Action.WEBHOOK_CREATE: "create a webhook",
+    Action.WEBHOOK_UPDATE: "edit a webhook",
+    Action.WEBHOOK_DELETE: "delete a webhook",
+    Action.WEBHOOK_TEST: "test a webhook",
+    Action.WEBHOOK_REDELIVER: "have an event delivered again",
     Action.PROMOTION_VIEW: "see promotion requests",
     Action.PROMOTION_REQUEST: "request a promotion",
     Action.PROMOTION_DECIDE: "decide on a promotion",

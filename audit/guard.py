@@ -16,8 +16,20 @@ _WRITE = re.compile(
 _WITH = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+"?(\w+)', re.IGNORECASE)
 
 GOVERNED_PREFIXES = ("registry_", "access_", "erasure_", "fairness_", "explain_")
-# Bookkeeping without a meaning of its own: a job's lease, a counter of failed sign-ins.
-UNGOVERNED = frozenset({"registry_job", "access_attempt"})
+# Bookkeeping without a meaning of its own: a job's lease, when files were last read, a counter of failed sign-ins,
+# how an event got out.
+UNGOVERNED = frozenset(
+    {
+        "registry_job",
+        "registry_artifactcheck",
+        "access_attempt",
+        "access_lastuse",
+        "registry_outboxevent",
+        "registry_delivery",
+        "registry_deliveryattempt",
+        "registry_webhookhealth",
+    }
+)
 
 _open: ContextVar[str | None] = ContextVar("plimsoll_open_door", default=None)
 

@@ -2,9 +2,9 @@
 
 ``writer`` signs event rows on their way to the sequencer, ``wrapping`` wraps the per-person keys of disclosures,
 ``search`` keys the words of openings, ``erasure`` keys the digests of erasure identifiers, ``grants`` and
-``certificates`` are Ed25519 seeds. The Ed25519 keys that sign checkpoints lie in a folder of their own,
-``PLIMSOLL_SIGNING_KEYS``, and only the sequencer's process reads them. Which of them sign which sizes is announced in
-the database: ``audit/rotation.py``.
+``certificates`` are Ed25519 seeds, ``models`` seeds the elliptic-curve key that signs models' files. The Ed25519 keys
+that sign checkpoints lie in a folder of their own, ``PLIMSOLL_SIGNING_KEYS``, and only the sequencer's process reads
+them. Which of them sign which sizes is announced in the database: ``audit/rotation.py``.
 """
 
 import os
@@ -19,7 +19,7 @@ from django.conf import settings
 
 from audit.note import NoteError, SigningKey
 
-SECRETS = ("writer", "wrapping", "search", "erasure", "grants", "certificates")
+SECRETS = ("writer", "wrapping", "search", "erasure", "grants", "certificates", "models")
 _SUFFIX = ".key"
 
 

@@ -45,6 +45,19 @@ def unwrapped(subject_id: str, wrapped: bytes) -> bytes:
     return _decrypt(keys.secret("wrapping"), wrapped, subject_id.encode())
 
 
+def sealed_text(text: str, bound_to: str) -> bytes:
+    """A secret of nobody's person, encrypted under the key outside the database; it opens only as ``bound_to``."""
+    return _encrypt(keys.secret("wrapping"), text.encode(), f"text/{bound_to}".encode())
+
+
+def opened_text(sealed: bytes, bound_to: str) -> str:
+    """What ``sealed_text`` sealed. Raises ValueError when it was changed, moved, or sealed under another key."""
+    try:
+        return _decrypt(keys.secret("wrapping"), sealed, f"text/{bound_to}".encode()).decode()
+    except InvalidTag:
+        raise ValueError("The sealed text does not open.") from None
+
+
 def _person_keys(subject_ids: set[str]) -> dict[str, bytes]:
     """The keys of some people, without those that were deleted."""
     found: dict[str, bytes] = {}

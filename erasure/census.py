@@ -25,6 +25,7 @@ class Decision(StrEnum):
     OPENING = "Opens a salted digest: deleted for the person it concerns."
     PSEUDONYM = "Stands for an account by a random name, or is the account's random id: kept."
     ACCOUNT = "Personal data of an account holder: erased with the account."
+    PASSING = "May repeat what people wrote of a model; deleted with the delivery log, after its days of retention."
     CREDENTIAL = "A digest of something only the account holder knows: worthless without it, deleted with the account."
 
 
@@ -58,18 +59,27 @@ _AUDIT: Final[dict[str, dict[Decision, str]]] = {
 }
 _ACCESS: Final[dict[str, dict[Decision, str]]] = {
     "access.User": {
-        K: "is_service is_active created_at",
-        P: "id",
+        K: "is_service is_active must_change_password created_at",
+        P: "id owner",
         Decision.ACCOUNT: "username display_name email",
         Decision.CREDENTIAL: "password",
     },
-    "access.RoleGrant": {K: "id role pattern granted_at until revoked_at", P: "user granted_by revoked_by"},
+    "access.FormerOwner": {K: "id until", P: "service owner"},
+    "access.Group": {K: "id created_at closed_at", T: "name description"},
+    "access.Membership": {K: "id group added_at removed_at", P: "user added_by removed_by"},
+    "access.RoleGrant": {K: "id group role pattern granted_at until revoked_at", P: "user granted_by revoked_by"},
     "access.Token": {
-        K: "id created_at expires_at revoked_at",
-        P: "user",
+        K: "id scope created_at expires_at revoked_at",
+        P: "user created_by revoked_by",
         T: "name",
         Decision.CREDENTIAL: "prefix digest",
     },
+    "access.Session": {
+        K: "id auth created_at expires_at ended_at",
+        P: "user ended_by",
+        Decision.ACCOUNT: "browser address",
+    },
+    "access.LastUse": {K: "id at"},
     "access.SignInLink": {K: "id created_at expires_at used_at", P: "user", Decision.CREDENTIAL: "digest"},
     "access.Attempt": {K: "id at", Decision.CREDENTIAL: "key"},
 }
@@ -77,7 +87,7 @@ _REGISTRY: Final[dict[str, dict[Decision, str]]] = {
     "registry.RegisteredModel": {K: "id created_at updated_at last_number", P: "created_by", T: "name description"},
     "registry.ModelVersion": {
         K: "id model number source storage_location run_id run_link logged_model_id stage status created_at updated_at"
-        " deleted_at artifact_digest artifact_manifest artifact_pinned_at",
+        " stage_open deleted_at artifact_digest artifact_manifest artifact_pinned_at",
         P: "created_by",
         T: "description status_message",
     },
@@ -85,6 +95,16 @@ _REGISTRY: Final[dict[str, dict[Decision, str]]] = {
     "registry.VersionTag": {K: "id version", T: "key value"},
     "registry.Alias": {K: "id model version", T: "name"},
     "registry.StageChange": {K: "id version from_stage to_stage at grant", P: "by"},
+    "registry.Tenure": {
+        K: "id kind model version period sole action grant ended_action ended_grant",
+        P: "by ended_by",
+        T: "name",
+    },
+    "registry.VersionRun": {
+        K: "id version run_id experiment status started_at ended_at commit repository fetched_at",
+        T: "name entry_point params data",
+    },
+    "registry.VersionParent": {K: "id version parent parent_number kind created_at", T: "parent_name"},
     "registry.Evidence": {
         K: "id version kind status reason inputs versions seed result_digest created_at",
         P: "requested_by",
@@ -97,11 +117,17 @@ _REGISTRY: Final[dict[str, dict[Decision, str]]] = {
     },
     "registry.DataSet": {
         K: "id number role columns identifiers protected label favourable excluded state parent mlflow_digest"
-        " created_at",
-        P: "created_by",
-        T: "name",
+        " created_at classification retention",
+        P: "created_by owner",
+        T: "name location",
         Decision.CONTENT: "digest manifest rows path",
     },
+    "registry.ForeignDataSet": {
+        K: "id version mlflow_digest role source_type created_at",
+        T: "name said reason",
+    },
+    "registry.ArtifactCheck": {K: "version outcome found checked_at due_at"},
+    "registry.ArtifactAlarm": {K: "id version digest found raised_at cleared_at"},
     "registry.VersionDataSet": {K: "id version data_set role created_at", P: "created_by"},
     "registry.PromotionRequest": {
         K: "id model version target_stage alias state policy policy_digest sections subject_digest opened_at expires_at"
@@ -111,6 +137,21 @@ _REGISTRY: Final[dict[str, dict[Decision, str]]] = {
     },
     "registry.Decision": {K: "id request kind subject_digest sections created_at", P: "by", T: "comment"},
     "registry.Grant": {K: "id request version stage state envelope issued_at valid_until"},
+    "registry.OutboxEvent": {
+        K: "id entity action subject_type subject_id stream recorded_at",
+        Decision.PASSING: "payload",
+    },
+    "registry.Webhook": {
+        K: "id url events status secret standard created_at updated_at deleted_at",
+        P: "created_by",
+        T: "name description",
+    },
+    "registry.WebhookHealth": {K: "webhook failures failing_since succeeded_at quiet_until"},
+    "registry.Delivery": {K: "id event webhook stream state fence attempts since due_at finished_at error"},
+    "registry.DeliveryAttempt": {
+        K: "id delivery number at milliseconds status error",
+        Decision.PASSING: "response",
+    },
 }
 _ERASURE: Final[dict[str, dict[Decision, str]]] = {
     "erasure.ErasureRequest": {

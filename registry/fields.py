@@ -3,6 +3,7 @@
 The limits are those of MLflow's clients, so that what they accept fits. Where files may be is ``registry/sources.py``.
 """
 
+import json
 import posixpath
 import re
 import unicodedata
@@ -11,6 +12,7 @@ from typing import Final
 
 from audit.errors import Invalid
 from audit.subjects import Subject
+from registry.states import PROMPT_TAG as PROMPT_TAG
 from registry.states import Stage
 
 MOST_NAME: Final = 256
@@ -18,11 +20,11 @@ MOST_ALIAS: Final = 255
 MOST_DESCRIPTION: Final = 5_000
 MOST_TAG_KEY: Final = 250
 MOST_TAG_VALUE: Final = 100_000
-MOST_TAGS: Final = 100
+MOST_TAGS: Final = 1_000
 MOST_SOURCE: Final = 500
 MOST_RUN_ID: Final = 32
 MOST_LOGGED_MODEL_ID: Final = 64
-PROMPT_TAG: Final = "mlflow.prompt.is_prompt"
+PROMPT_TEXT_TAG: Final = "mlflow.prompt.text"
 
 _ALIAS: Final = re.compile(r"[\w-]+\Z")
 _VERSION_ALIAS: Final = re.compile(r"[vV]\d+\Z")
@@ -40,10 +42,7 @@ def check_model_name(name: str, field: str = "name") -> str:
     if not name.strip():
         raise Invalid(f"Missing value for required parameter '{field}'.", code="missing")
     check_text(name, field, MOST_NAME)
-    if set(name) & set("/:"):
-        raise Invalid(f"Invalid model name '{name}'. Names cannot contain '/' or ':'.", code="bad_name")
-    if name in {".", ".."}:
-        raise Invalid(f"Invalid model name '{name}'. A name cannot be a path.", code="bad_name")
+    check_spoken_name(name)
     if any(unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} for character in name):
         raise Invalid("A model name cannot hold line breaks or invisible characters.", code="bad_name")
     if not unicodedata.is_normalized("NFC", name):
@@ -51,22 +50,49 @@ def check_model_name(name: str, field: str = "name") -> str:
     return name
 
 
+def check_spoken_name(name: str) -> str:
+    """``name`` when a model could be called that in a request; what names nothing is not looked up."""
+    if not name.strip():
+        raise Invalid("Missing value for required parameter 'name'.", code="missing")
+    if set(name) & set("/:"):
+        raise Invalid(f"Invalid model name '{name[:MOST_NAME]}'. Names cannot contain '/' or ':'.", code="bad_name")
+    normal = posixpath.normpath(name)
+    if normal != name or normal == "." or normal.startswith(".."):
+        raise Invalid(
+            f"Invalid value {json.dumps(name[:MOST_NAME], ensure_ascii=False)} for parameter 'name' supplied: Names may"
+            " be treated as files in certain cases, and must not resolve to other names when treated as such. This"
+            f" name would resolve to {normal[:MOST_NAME]!r}",
+            code="bad_name",
+        )
+    return name
+
+
 def check_alias(alias: str) -> str:
     """``alias`` when a version may be called that."""
-    check_text(alias, "alias", MOST_ALIAS)
+    check_alias_text(alias)
+    if alias.lower() == "latest":
+        raise Invalid("'latest' alias name (case insensitive) is reserved.", code="reserved_alias")
+    if _VERSION_ALIAS.match(alias):
+        raise Invalid(f"Version alias name '{alias}' is reserved.", code="reserved_alias")
+    return alias
+
+
+def check_alias_text(alias: str) -> str:
+    """``alias`` when it is written as aliases are; reserved ones, which nobody can set, included."""
+    check_text(alias, "Registered model alias name", MOST_ALIAS)
     if not _ALIAS.match(alias) or not unicodedata.is_normalized("NFC", alias):
         raise Invalid(
             f"Invalid alias name: '{alias}'. Names may only contain alphanumerics, underscores (_), and dashes (-).",
             code="bad_alias",
         )
-    if alias.lower() == "latest" or _VERSION_ALIAS.match(alias):
-        raise Invalid(f"The alias name '{alias}' is reserved.", code="reserved_alias")
     return alias
 
 
 def check_tag(key: str, value: str) -> None:
     """Return when a tag may read so."""
     check_tag_key(key)
+    if key == PROMPT_TEXT_TAG and len(value) > MOST_TAG_VALUE:
+        raise Invalid(f"Prompt text exceeds max length of {MOST_TAG_VALUE} characters.", code="too_long")
     check_text(value, "value", MOST_TAG_VALUE)
 
 
@@ -76,8 +102,9 @@ def check_tag_key(key: str) -> None:
     climbs = posixpath.normpath(key) != key or key.startswith(("/", "..")) or key == "."
     if climbs or not _TAG_KEY.match(key) or not unicodedata.is_normalized("NFC", key):
         raise Invalid(
-            f"Invalid value '{key}' for parameter 'key' supplied: names may only contain slashes (/), alphanumerics,"
-            " underscores (_), periods (.), dashes (-), colons (:), and spaces, and are no path that climbs.",
+            f"Invalid value {json.dumps(key, ensure_ascii=False)} for parameter 'key' supplied: Names may only contain"
+            " alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/), and must"
+            " not be a path that climbs.",
             code="bad_key",
         )
 

@@ -1,6 +1,7 @@
 """The search grammar of MLflow's registry: ``clause (AND clause)*``, read into clauses. Nothing here asks the database.
 
 A clause compares an attribute or a tag with quoted text, a list of it, or (version_number) an integer. There is no OR.
+Quotes inside quoted text stay as they are written. What refuses a filter is worded as MLflow's clients know it.
 """
 
 import re
@@ -14,7 +15,7 @@ MOST_FILTER: Final = 10_000
 MOST_CLAUSES: Final = 50
 _TOKEN: Final = re.compile(
     r"""\s*(?:
-        (?P<text>'[^']*'|"[^"]*")
+        (?P<text>'(?:''|[^'])*'|"(?:""|[^"])*")
       | (?P<quoted>`[^`]*`)
       | (?P<sign><=|>=|!=|=|<|>)
       | (?P<number>-?\d+(?:\.\d+)?)(?![\w.])
@@ -71,18 +72,22 @@ def parse(text: str, attributes: Mapping[str, frozenset[str]]) -> list[Clause]:
     return clauses
 
 
-def parse_order(entries: Iterable[str], keys: Iterable[str]) -> list[OrderKey]:
-    """The keys of an ``order_by`` list: each ``key``, ``key ASC`` or ``key DESC``. Raises Invalid."""
+def parse_order(entries: Iterable[str], keys: Iterable[str], *, named: str = "order by key") -> list[OrderKey]:
+    """The keys of an ``order_by`` list: each ``key``, ``key ASC`` or ``key DESC``. Raises Invalid, which calls a key
+    ``named``.
+    """
     valid = sorted(keys)
     found: list[OrderKey] = []
     for entry in entries:
         parts = entry.replace("`", "").replace('"', "").split()
-        key = parts[0].removeprefix("attribute.").removeprefix("attributes.") if parts else ""
-        direction = parts[1].upper() if len(parts) > 1 else "ASC"
-        if len(parts) > 2 or direction not in {"ASC", "DESC"}:
+        if not 1 <= len(parts) <= 2:
             raise Invalid(f"Invalid order_by clause '{entry[:100]}'. Could not be parsed.", code="bad_order")
+        key = parts[0].removeprefix("attribute.")
+        direction = parts[1].upper() if len(parts) > 1 else "ASC"
+        if direction not in {"ASC", "DESC"}:
+            raise Invalid(f"Invalid ordering key in order_by clause '{entry[:100]}'.", code="bad_order")
         if key not in valid:
-            raise Invalid(f"Invalid order by key '{key[:100]}' specified. Valid keys are {valid}.", code="bad_order")
+            raise Invalid(f"Invalid {named} '{key[:100]}' specified. Valid keys are {valid}.", code="bad_order")
         if any(known.key == key for known in found):
             raise Invalid(f"`order_by` contains duplicate fields: {key}.", code="bad_order")
         found.append(OrderKey(key, direction == "DESC"))
@@ -144,55 +149,47 @@ def _tokens(text: str) -> _Tokens:
 
 
 def _clause(tokens: _Tokens, attributes: Mapping[str, frozenset[str]]) -> Clause:
-    key, tag = _identifier(tokens, attributes)
-    operators = TEXT_ONLY if tag else attributes[key]
+    """Read a whole comparison, then ask whether it makes sense: what is no comparison is said to be none."""
+    names = _names(tokens)
     operator = _operator(tokens)
+    value = _listed(tokens) if operator in _IN else tokens.take("text", "number", "word", "quoted")
+    if isinstance(value, _Token) and value.kind == "word" and value.text.upper() in {"TRUE", "FALSE", "NULL"}:
+        raise tokens.unreadable(value)
+    key, tag = _identified(names, attributes)
+    operators = TEXT_ONLY if tag else attributes[key]
     if operator not in operators:
-        kind = "tag" if tag else f"attribute {key}"
-        raise Invalid(
-            f"Invalid comparator for {kind}: {operator}. Valid ones are {sorted(operators)}.", code="bad_filter"
-        )
-    if operator in _IN:
-        return Clause(key, operator, _list(tokens), tag)
+        kind = "tag" if tag else f"attribute {key}" if operators is NUMBER else "attribute"
+        raise Invalid(f"Invalid comparator for {kind}: {operator}", code="bad_filter")
+    if isinstance(value, tuple):
+        return Clause(key, operator, value, tag)
     if operators is NUMBER:
-        return Clause(key, operator, _number(tokens, key), tag)
-    if tokens.peek().kind != "text":
-        got = tokens.peek().text[:60] or "nothing"
-        raise Invalid(
-            f"Expected a quoted string value for '{key}' (e.g. 'my-value'). Got value {got}.",
-            code="bad_filter",
-        )
-    return Clause(key, operator, tokens.take("text").text[1:-1], tag)
+        return Clause(key, operator, _number(value, key), tag)
+    return Clause(key, operator, _quoted(value, tag=tag), tag)
 
 
-def _identifier(tokens: _Tokens, attributes: Mapping[str, frozenset[str]]) -> tuple[str, bool]:
-    first = tokens.take("word", "quoted").text.strip("`")
-    if not tokens.mark("."):
-        return _attribute(first, attributes), False
-    if first in {"attribute", "attributes"}:
-        return _attribute(tokens.take("word", "quoted").text.strip("`"), attributes), False
-    if first not in {"tag", "tags"}:
-        raise Invalid(
-            f"Invalid entity type '{first[:60]}'. Valid entity types are ['attribute', 'tag', 'tags'].",
-            code="bad_filter",
-        )
-    parts = [_key_part(tokens)]
+def _names(tokens: _Tokens) -> list[str]:
+    """The parts of what is compared, as far as dots join them."""
+    found = [tokens.take("word", "quoted").text.strip("`")]
     while tokens.mark("."):
-        parts.append(_key_part(tokens))
-    return ".".join(parts), True
+        part = tokens.take("word", "quoted", "text", "number")
+        found.append(part.text[1:-1] if part.kind in {"quoted", "text"} else part.text)
+    return found
 
 
-def _key_part(tokens: _Tokens) -> str:
-    token = tokens.take("word", "quoted", "text", "number")
-    return token.text[1:-1] if token.kind in {"quoted", "text"} else token.text
-
-
-def _attribute(key: str, attributes: Mapping[str, frozenset[str]]) -> str:
+def _identified(names: list[str], attributes: Mapping[str, frozenset[str]]) -> tuple[str, bool]:
+    entity, key = names[0] if len(names) > 1 else "attribute", ".".join(names[1:] or names)
+    if entity not in {"attribute", "tag", "tags"}:
+        raise Invalid(
+            f"Invalid entity type '{entity[:60]}'. Valid entity types are ('attribute', 'tag', 'tags')",
+            code="bad_filter",
+        )
+    if entity != "attribute":
+        return key, True
     if key not in attributes:
         raise Invalid(
             f"Invalid attribute key '{key[:60]}' specified. Valid keys are {sorted(attributes)}.", code="bad_filter"
         )
-    return key
+    return key, False
 
 
 def _operator(tokens: _Tokens) -> str:
@@ -207,21 +204,45 @@ def _operator(tokens: _Tokens) -> str:
     return token.text.upper()
 
 
-def _list(tokens: _Tokens) -> tuple[str, ...]:
+def _listed(tokens: _Tokens) -> tuple[str, ...]:
+    """A list in parentheses, which has to be closed before it is looked at."""
     if not tokens.mark("("):
         raise tokens.unreadable(tokens.peek())
-    values = [tokens.take("text").text[1:-1]]
-    while tokens.mark(","):
-        values.append(tokens.take("text").text[1:-1])
-    if not tokens.mark(")"):
-        raise tokens.unreadable(tokens.peek())
-    return tuple(values)
+    inside: list[_Token] = []
+    while not tokens.mark(")"):
+        inside.append(tokens.take("text", "number", "word", "quoted", "sign", "mark"))
+    values, commas = inside[::2], inside[1::2]
+    fault = ""
+    if not inside:
+        fault = "expected a non-empty list of string values, but got empty list"
+    elif any(token.kind == "number" for token in values):
+        fault = "expected string value, punctuation, or whitespace, but got different type in list"
+    elif any(token.kind != "text" for token in values) or any(token != _Token("mark", ",") for token in commas):
+        fault = "expected a non-empty list of string values, but got ill-formed list"
+    if fault:
+        raise Invalid(f"While parsing a list in the query, {fault}.", code="bad_filter")
+    return tuple(token.text[1:-1] for token in values)
 
 
-def _number(tokens: _Tokens, key: str) -> int:
-    token = tokens.take("number", "text")
+def _quoted(value: _Token, *, tag: bool) -> str:
+    if value.kind == "text":
+        return value.text[1:-1]
+    if value.kind == "number":
+        kind = "tag (e.g. 'my-value')" if tag else "attributes"
+        more = "" if tag else " or a list of quoted string values"
+        raise Invalid(
+            f"Expected a quoted string value{more} for {kind}. Got value {value.text[:60]}", code="bad_filter"
+        )
+    raise Invalid(
+        "Parameter value is either not quoted or unidentified quote types used for string value"
+        f" {value.text[:60]}. Use either single or double quotes.",
+        code="bad_filter",
+    )
+
+
+def _number(token: _Token, key: str) -> int:
     text = token.text[1:-1] if token.kind == "text" else token.text
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        raise Invalid(f"Invalid value for numeric attribute '{key}': '{text[:40]}'.", code="bad_filter")
+    if token.kind not in {"number", "text"} or not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise Invalid(f"Invalid value for numeric attribute '{key}': '{text[:40]}'", code="bad_filter")
     # Numbers of versions are 32 bits wide in the database; beyond that every comparison comes out the same.
     return max(-1, min(int(text), 2**31 - 1))

@@ -71,6 +71,17 @@ def digest(manifest: Manifest) -> str:
     return digests.of_json(manifest)
 
 
+def differences(expected: Manifest, found: Manifest) -> dict[str, str]:
+    """Every path in which ``found`` is not ``expected``: ``changed``, ``missing`` or ``unexpected``."""
+    known = {str(entry["path"]): entry for entry in expected["files"]}
+    there = {str(entry["path"]): entry for entry in found["files"]}
+    return {
+        **dict.fromkeys(set(known) - set(there), "missing"),
+        **dict.fromkeys(set(there) - set(known), "unexpected"),
+        **{path: "changed" for path in set(known) & set(there) if known[path] != there[path]},
+    }
+
+
 def size(manifest: Manifest) -> int:
     """The bytes of all files together."""
     return sum(int(entry["size"]) for entry in manifest["files"])

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from audit import digests
 from audit.clock import now
-from registry.models import DataSet, Decision, Evidence, ModelVersion, PromotionRequest
+from registry.models import ArtifactAlarm, DataSet, Decision, Evidence, ModelVersion, PromotionRequest
 from registry.states import (
     LIVE,
     DataRole,
@@ -69,14 +69,43 @@ class Record:
     data: Sequence[tuple[str, DataSet]]
     evidence: Mapping[str, Evidence]
     base: ModelVersion | None
+    alarm: ArtifactAlarm | None = None
 
 
 def record_of(version: ModelVersion, stage: str) -> Record:
     """Fetch the record of a version against the stage it is asked to reach."""
     links = version.data_links.select_related("data_set").order_by("role", "data_set__name", "data_set__number")
     newest = {row.kind: row for row in version.evidence.order_by("created_at")}
-    base = ModelVersion.objects.filter(model=version.model, stage=stage).exclude(pk=version.pk).first()
-    return Record(version=version, data=[(link.role, link.data_set) for link in links], evidence=newest, base=base)
+    others = ModelVersion.objects.filter(model=version.model, stage=stage, deleted_at=None).exclude(pk=version.pk)
+    base = others.order_by("-number").first()
+    return Record(
+        version=version,
+        data=[(link.role, link.data_set) for link in links],
+        evidence=newest,
+        base=base,
+        alarm=alarm_on(version),
+    )
+
+
+def alarm_on(version: ModelVersion) -> ArtifactAlarm | None:
+    """The standing alarm on a version's files: its own, or that of another version with the very same files."""
+    if not version.artifact_digest:
+        return None
+    standing = ArtifactAlarm.objects.filter(digest=version.artifact_digest, cleared_at=None)
+    return standing.select_related("version__model").order_by("raised_at").first()
+
+
+def alarm_words(alarm: ArtifactAlarm) -> str:
+    """What an alarm says, in one breath, with the first differing files by name."""
+    places = [
+        f"{one['sentence']} ({', '.join(entry['path'] for entry in one['differing'][:3])}"
+        f"{', …' if len(one['differing']) + one['more'] > 3 else ''})"
+        for _, one in sorted(alarm.found.items())
+    ]
+    return (
+        f"The files of {alarm.version} are not what was pinned. {' '.join(places)} Nothing that holds them is promoted"
+        " until a check finds every byte as it was pinned."
+    )
 
 
 def sections(record: Record, policy_digest: str, target: Mapping[str, str]) -> dict[str, str]:
@@ -118,6 +147,8 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 def gates(record: Record, policy: Mapping[str, Any]) -> list[Gate]:
     """How each requirement of the policy stands, then every measured value that came with the reports."""
     required = [_requirement(name, record) for name in policy["requires"]]
+    if record.alarm is not None and "artifact" not in policy["requires"]:
+        required.append(_requirement("artifact", record))
     return sorted(required, key=lambda gate: gate.outcome is Outcome.PASS) + _measured(record)
 
 
@@ -127,6 +158,8 @@ def _requirement(name: str, record: Record) -> Gate:
 
 
 def _artifact(record: Record) -> tuple[Outcome, str, str]:
+    if record.alarm is not None:
+        return Outcome.FAIL, alarm_words(record.alarm), ""
     if not record.version.artifact_digest:
         return Outcome.INCONCLUSIVE, "The files have not been read and hashed yet.", ""
     row = record.evidence.get(EvidenceKind.ARTIFACT.value)

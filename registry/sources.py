@@ -1,14 +1,18 @@
-"""Where a version's files may come from: a run, a logged model, another version, this installation's artifact store.
+"""What a version's source may say, by MLflow's rules: a run, a logged model, another version, or a foreign address.
 
-Everything else is refused, so that no request makes the service read a foreign address or a file of its own. Asking
-tracking is ``registry/tracking.py``.
+No file is fetched here, and only rules that name a run's or a logged model's folder ask tracking where it is. Reading
+files is ``registry/tracking.py``, which follows this installation's artifact store alone: a version with a foreign
+source is registered, and its files are never read.
 """
 
+import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus, urlsplit
+
+from django.conf import settings
 
 from audit.actors import Actor
 from audit.errors import Invalid, NotFound
@@ -17,20 +21,41 @@ from registry.models import Alias, ModelTag, ModelVersion
 from registry.queries import visible
 
 PROMPT_SOURCES: Final = frozenset({"dummy-source", "prompt-template"})
+# They make whoever follows them connect to the host in the address.
+_HOSTED: Final = frozenset({"abfss", "b2", "ftp", "hdfs", "http", "https", "r2", "sftp", "viewfs"})
+_SCHEMES: Final = "MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
+_RUN_ID: Final = re.compile(r"[\w-]{1,32}\Z", re.ASCII)
 _LOGGED_MODEL_ID: Final = re.compile(r"m-[A-Za-z0-9-]{1,62}\Z")
+_PROXY: Final = ("api", "2.0", tracking.SCHEME, "artifacts")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a new version comes from. ``storage_location`` is where its files are, empty for a prompt."""
+    """Where a new version comes from. ``storage_location`` is where a client finds its files, empty for a prompt."""
 
     source: str
     storage_location: str
     run_id: str = ""
     logged_model_id: str = ""
     logged_model: tracking.LoggedModel | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a request says of a source. None means that nothing was said, which is not the same as an empty text."""
+
+    by: Actor
+    source: str
+    run_id: str | None
+    model_id: str | None
+
+    def must_name(self, field: str) -> Invalid:
+        return Invalid(
+            f"Invalid model version source: '{self.source}'. The {field} request parameter must identify the resource"
+            " that contains the source.",
+            code="source_not_inside",
+        )
 
 
 def resolve(by: Actor, source: str, run_id: str | None, model_id: str | None, *, is_prompt: bool) -> Origin:
@@ -42,146 +67,193 @@ def resolve(by: Actor, source: str, run_id: str | None, model_id: str | None, *,
     fields.check_text(source, "source", fields.MOST_SOURCE)
     fields.check_text(run_id or "", "run_id", fields.MOST_RUN_ID)
     fields.check_text(model_id or "", "model_id", fields.MOST_LOGGED_MODEL_ID)
+    pattern = settings.MLFLOW_SOURCE_PATTERN
+    if pattern is not None and not pattern.search(source):
+        raise Invalid(f"Invalid model version source: '{source}'.", code="source_pattern")
     if is_prompt:
         if source not in PROMPT_SOURCES:
-            raise Invalid(f"Invalid prompt source: '{source}'. A prompt has no files.", code="bad_source")
+            raise Invalid(
+                f"Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder.", code="bad_source"
+            )
         return Origin(source, "", run_id or "")
-    _refuse_climbing(source)
+    claim = Claim(by, source, run_id, model_id)
     match = _SCHEME.match(source)
-    reader = _READERS.get(match.group(1).lower()) if match else None
-    if reader is None:
-        raise Invalid(
-            f"Invalid model version source: '{source}'. The files must be in this installation's artifact store: give"
-            " runs:/<run id>/<path>, models:/<logged model id>, models:/<name>/<version> or mlflow-artifacts:/<path>.",
-            code="foreign_source",
+    scheme = match.group(1).lower() if match else "file"
+    if scheme == "file":
+        return _local(claim)
+    _refuse_hidden(source, scheme)
+    return _READERS.get(scheme, _foreign)(claim)
+
+
+def _refuse_hidden(source: str, scheme: str) -> None:
+    """Refuse relative parts, also encoded ones, and a host that this installation was not told to trust."""
+    reasons, code = [], "foreign_source"
+    if _climbs(source):
+        code = "climbing_source"
+        reasons.append(
+            "If supplying a source as an http, https, local file path, ftp, objectstore, or mlflow-artifacts uri, an"
+            " absolute path must be provided without relative path references present. Please provide an absolute path."
         )
-    return reader(by, source, run_id, model_id)
+    if scheme in _HOSTED - settings.MLFLOW_SOURCE_SCHEMES:
+        reasons.append(
+            f"'source' cannot use the '{scheme}' scheme: it addresses a host other than this installation's artifact"
+            f" storage. An operator can allow it with {_SCHEMES}."
+        )
+    if reasons:
+        raise Invalid(f"Invalid model version source: '{source}'. {' '.join(reasons)}", code=code)
 
 
-def _refuse_climbing(source: str) -> None:
-    seen, decoded = source, unquote(source)
+def _climbs(source: str) -> bool:
+    seen, decoded = source, unquote_plus(source)
     while decoded != seen:
-        seen, decoded = decoded, unquote(decoded)
+        seen, decoded = decoded, unquote_plus(decoded)
     parts = re.split(r"[/\\]", decoded)
-    if "\\" in decoded or {".", ".."} & set(parts) or any(ord(character) < 32 for character in decoded):
+    return "\\" in decoded or bool({".", ".."} & set(parts)) or any(ord(character) < 32 for character in decoded)
+
+
+def _local(claim: Claim) -> Origin:
+    """A path on a machine: only inside the folder of the named run or logged model, where that is a path as well."""
+    split = urlsplit(claim.source) if claim.source.lower().startswith("file:") else None
+    if split is not None and split.hostname not in {None, "localhost", "127.0.0.1", "."}:
         raise Invalid(
-            f"Invalid model version source: '{source}'. It must be absolute, without relative or hidden parts.",
-            code="climbing_source",
+            f"Invalid model version source: '{claim.source}'. {claim.source} is not a valid remote uri.",
+            code="foreign_host",
         )
+    field = "model_id" if claim.model_id else "run_id"
+    path = split.path if split is not None else claim.source
+    logged, root = _root(claim)
+    inside = posixpath.normpath(unquote(path)) if path.startswith("/") else ""
+    place = posixpath.normpath(unquote(urlsplit(root).path)) if root.startswith(("/", "file:")) else ""
+    if not inside or not place or (inside != place and not inside.startswith(f"{place}/")):
+        raise Invalid(
+            f"Invalid model version source: '{claim.source}'. To use a local path as a model version source, the"
+            f" {field} request parameter has to be specified and the local path has to be contained within the artifact"
+            f" directory of the run specified by the {field}.",
+            code="source_not_inside",
+        )
+    return _made(claim, logged)
 
 
-def _must_name(source: str, field: str) -> Invalid:
-    return Invalid(
-        f"Invalid model version source: '{source}'. The {field} request parameter must identify the resource that"
-        " contains the source.",
-        code="source_not_inside",
-    )
+def _root(claim: Claim) -> tuple[tracking.LoggedModel | None, str]:
+    """The folder of the logged model that is named, or else of the run; empty when neither is."""
+    if claim.model_id:
+        logged = _logged(claim)
+        return logged, logged.artifact_location
+    return None, _run(claim).artifact_uri if claim.run_id else ""
 
 
-def _rest(source: str, field: str) -> str:
-    """What follows ``scheme:/``; Invalid when the source names a host."""
-    rest = source.partition(":")[2]
-    if not rest.startswith("/") or rest.startswith("//"):
-        raise _must_name(source, field)
-    return rest[1:]
+def _made(claim: Claim, logged: tracking.LoggedModel | None, location: str = "") -> Origin:
+    inherited = logged.source_run_id if logged else ""
+    return Origin(claim.source, location or claim.source, claim.run_id or inherited, claim.model_id or "", logged)
 
 
-def _of_run(by: Actor, source: str, run_id: str | None, model_id: str | None) -> Origin:
-    """``runs:/<run id>/<path>``: the files are under the run, or in the model that the run logged by that name."""
-    named, _, path = _rest(source, "run_id").partition("/")
-    if model_id:
-        raise _must_name(source, "model_id")
-    if not run_id or run_id != named:
-        raise _must_name(source, "run_id")
-    run = _run(source, run_id)
-    path = path.strip("/")
-    location = f"{run.artifact_uri}/{path}" if path else run.artifact_uri
-    if path and not tracking.list_artifacts(location):
-        for candidate in run.model_ids:
-            model = tracking.logged_model(candidate)
-            if model is not None and model.name == path:
-                return Origin(source, model.artifact_location, run_id, model.model_id, model)
-    tracking.folder(location)
-    return Origin(source, location, run_id)
-
-
-def _run(source: str, run_id: str) -> tracking.Run:
-    run = tracking.run(run_id) if _RUN_ID.match(run_id) else None
+def _run(claim: Claim) -> tracking.Run:
+    run = tracking.run(claim.run_id) if claim.run_id and _RUN_ID.match(claim.run_id) else None
     if run is None:
-        raise _must_name(source, "run_id")
+        raise claim.must_name("run_id")
     return run
 
 
-def _logged(source: str, model_id: str) -> tracking.LoggedModel:
-    model = tracking.logged_model(model_id) if _LOGGED_MODEL_ID.match(model_id) else None
+def _logged(claim: Claim) -> tracking.LoggedModel:
+    known = claim.model_id and _LOGGED_MODEL_ID.match(claim.model_id)
+    model = tracking.logged_model(claim.model_id) if claim.model_id and known else None
     if model is None:
-        raise _must_name(source, "model_id")
+        raise claim.must_name("model_id")
     return model
 
 
-def _of_models(by: Actor, source: str, run_id: str | None, model_id: str | None) -> Origin:
+def _of_run(claim: Claim) -> Origin:
+    """``runs:/<run id>/<path>``: the id must be the named run's. Where its files are is asked when they are read."""
+    if claim.model_id:
+        raise claim.must_name("model_id")
+    split = urlsplit(claim.source)
+    named = split.path.removeprefix("/").partition("/")[0]
+    if split.netloc or not split.path.startswith("/") or not named or named != claim.run_id:
+        raise claim.must_name("run_id")
+    return _made(claim, None)
+
+
+def _of_models(claim: Claim) -> Origin:
     """``models:/<logged model>``, ``models:/<name>/<version, stage or latest>`` or ``models:/<name>@<alias>``."""
-    rest = _rest(source, "model_id")
+    rest = claim.source.partition(":")[2]
+    if not rest.startswith("/") or rest.startswith("//"):
+        raise claim.must_name("model_id")
+    rest = unquote(rest[1:])
     if "/" not in rest and "@" not in rest:
-        if not model_id or model_id != rest:
-            raise _must_name(source, "model_id")
-        model = _logged(source, model_id)
-        tracking.folder(model.artifact_location)
-        return Origin(source, model.artifact_location, run_id or model.source_run_id, model_id, model)
-    found = _version(by, source, rest)
-    if (run_id is not None and run_id != found.run_id) or (model_id is not None and model_id != found.logged_model_id):
+        if not claim.model_id or claim.model_id != rest:
+            raise claim.must_name("model_id")
+        logged = _logged(claim)
+        return _made(claim, logged, logged.artifact_location)
+    found = _version(claim, rest)
+    differs = claim.run_id is not None and claim.run_id != found.run_id
+    if differs or (claim.model_id is not None and claim.model_id != found.logged_model_id):
         raise Invalid(
-            f"Invalid model version source: '{source}'. The run_id and model_id request parameters must match the"
+            f"Invalid model version source: '{claim.source}'. The run_id and model_id request parameters must match the"
             " referenced model version.",
             code="source_not_inside",
         )
     place = found.storage_location or found.source
-    tracking.folder(place)
     return Origin(f"models:/{found.model.name}/{found.number}", place, found.run_id, found.logged_model_id)
 
 
-def _version(by: Actor, source: str, rest: str) -> ModelVersion:
+def _version(claim: Claim, rest: str) -> ModelVersion:
     name, slash, suffix = rest.partition("/")
     if slash and suffix.isascii() and suffix.isdigit():
-        found = visible.version(by, name, suffix)
+        found = visible.version(claim.by, name, suffix)
     elif slash:
-        model = visible.model(by, name)
-        rows = visible.versions(by).filter(model=model).order_by("-number")
-        if suffix.lower() != "latest":
-            rows = rows.filter(stage=fields.stage_of(suffix).value)
-        found = _first(rows.first(), source)
+        found = _latest(claim, name, suffix)
     else:
         name, _, alias = rest.rpartition("@")
-        row = Alias.objects.filter(model=visible.model(by, name), name=alias).first()
-        found = _first(visible.versions(by).filter(pk=row.version_id).first() if row else None, source)
+        found = _latest(claim, name, alias) if alias.lower() == "latest" else _by_alias(claim.by, name, alias)
     if ModelTag.objects.filter(model=found.model, key=fields.PROMPT_TAG, value__iexact="true").exists():
-        raise Invalid(f"Invalid model version source: '{source}'. A prompt has no files.", code="bad_source")
+        raise Invalid(
+            f"Invalid model version source: '{claim.source}'. Prompt versions cannot be used as model version sources.",
+            code="bad_source",
+        )
     return found
 
 
-def _first(row: ModelVersion | None, source: str) -> ModelVersion:
+def _latest(claim: Claim, name: str, stage: str) -> ModelVersion:
+    rows = visible.versions(claim.by).filter(model=visible.model(claim.by, name)).order_by("-number")
+    if stage.lower() != "latest":
+        rows = rows.filter(stage=fields.stage_of(stage).value)
+    row = rows.first()
     if row is None:
-        raise NotFound(f"Model Version ({source}) not found")
+        raise NotFound(f"Model Version ({claim.source}) not found")
     return row
 
 
-def _of_store(by: Actor, source: str, run_id: str | None, model_id: str | None) -> Origin:
-    """``mlflow-artifacts:/<path>``: inside the named logged model, or else inside the named run."""
-    _rest(source, "run_id")
-    inside = tracking.folder(source)
-    logged = _logged(source, model_id) if model_id else None
-    if logged is not None:
-        root, field = logged.artifact_location, "model_id"
-    elif run_id:
-        root, field = _run(source, run_id).artifact_uri, "run_id"
-    else:
-        raise _must_name(source, "run_id")
-    place = tracking.folder(root)
-    if inside != place and not inside.startswith(f"{place}/"):
-        raise _must_name(source, field)
-    inherited = logged.source_run_id if logged else ""
-    return Origin(source, source, run_id or inherited, model_id or "", logged)
+def _by_alias(by: Actor, name: str, alias: str) -> ModelVersion:
+    row = Alias.objects.filter(model=visible.model(by, name), name=alias).first()
+    found = visible.versions(by).filter(pk=row.version_id).first() if row else None
+    if found is None:
+        raise Invalid(f"Registered model alias {alias} not found.", code="unknown_alias")
+    return found
 
 
-_Reader = Callable[[Actor, str, str | None, str | None], Origin]
+def _of_store(claim: Claim) -> Origin:
+    """An address in an artifact store behind MLflow: inside the named logged model, or else inside the named run."""
+    logged, root = _root(claim)
+    scheme, host, parts = _place(claim.source)
+    split = urlsplit(claim.source)
+    inside = (scheme, host) == _place(root)[:2] and parts[: len(_place(root)[2])] == _place(root)[2]
+    if not root or not _place(root)[2] or not inside or split.query or split.fragment:
+        raise claim.must_name("model_id" if claim.model_id else "run_id")
+    return _made(claim, logged)
+
+
+def _place(address: str) -> tuple[str, str, tuple[str, ...]]:
+    split = urlsplit(address)
+    return split.scheme.lower(), split.netloc.lower(), tuple(unquote(part) for part in split.path.split("/") if part)
+
+
+def _foreign(claim: Claim) -> Origin:
+    """Any other address: kept as it was given, and never followed by this service."""
+    parts = _place(claim.source)[2]
+    if any(parts[at : at + len(_PROXY)] == _PROXY for at in range(len(parts))):
+        return _of_store(claim)
+    return _made(claim, _logged(claim) if claim.model_id else None)
+
+
+_Reader = Callable[[Claim], Origin]
 _READERS: Final[dict[str, _Reader]] = {"runs": _of_run, "models": _of_models, tracking.SCHEME: _of_store}

@@ -13,6 +13,10 @@ class Stage(StrEnum):
     ARCHIVED = "Archived"
 
 
+# What makes a model or a version a prompt, when its value is true.
+PROMPT_TAG: Final = "mlflow.prompt.is_prompt"
+
+
 class VersionStatus(StrEnum):
     """MLflow's registration states; ours are ready at once."""
 
@@ -34,6 +38,23 @@ class DataState(StrEnum):
 
     PRESENT = "present"
     ERASED = "erased"
+
+
+class Classification(StrEnum):
+    """How far a data set may be shown."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
+class CheckOutcome(StrEnum):
+    """How a check of a version's files came out. What could not be read is INCONCLUSIVE, never a mismatch."""
+
+    GOOD = "GOOD"
+    MISMATCH = "MISMATCH"
+    INCONCLUSIVE = "INCONCLUSIVE"
 
 
 class EvidenceKind(StrEnum):
@@ -59,6 +80,9 @@ class JobKind(StrEnum):
     PREDICTIONS = "predictions"
     FAIRNESS = "fairness"
     EXPLANATION = "explanation"
+    # These two leave no evidence: one keeps watch over pinned files, the other takes over a run's data sets.
+    CHECK = "check"
+    DATA_SETS = "data_sets"
 
 
 class JobState(StrEnum):
@@ -76,7 +100,25 @@ JOB_TASKS: Final[dict[JobKind, str]] = {
     JobKind.PREDICTIONS: "explain.tasks.predict",
     JobKind.FAIRNESS: "fairness.tasks.report",
     JobKind.EXPLANATION: "explain.tasks.report",
+    JobKind.CHECK: "registry.tasks.check_artifact",
+    JobKind.DATA_SETS: "registry.tasks.adopt_data_sets",
 }
+
+
+class HookStatus(StrEnum):
+    """Whether a webhook is told of anything, in MLflow's words."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+
+
+class DeliveryState(StrEnum):
+    """What became of one event for one webhook. A failed one was given up; a cancelled one lost its webhook."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class RequestState(StrEnum):
@@ -154,7 +196,32 @@ class GrantState(StrEnum):
     REVOKED = "REVOKED"
 
 
+class PolicySet(StrEnum):
+    """Which policies an installation runs under; ``PLIMSOLL_POLICIES`` chooses."""
+
+    SHIPPED = "shipped"
+    OPEN = "open"
+
+
+# The shipped set. What holds in this installation is asked of registry/protection.py.
 PROTECTED_STAGES: Final = frozenset({Stage.PRODUCTION})
 # The aliases that belong to the protected stage: they move only when a promotion is applied.
 PROTECTED_ALIASES: Final[dict[str, Stage]] = {"champion": Stage.PRODUCTION, "production": Stage.PRODUCTION}
 ALIAS_OF_STAGE: Final[dict[Stage, str]] = {Stage.PRODUCTION: "champion"}
+# A version that is or was in a protected stage is frozen. Tags under these keys (shell patterns) may still change: they
+# say how it is run, and nothing that was judged.
+OPEN_TAGS: Final = ("deployment", "deployment.*", "monitoring.*", "ops.*", "ticket")
+
+
+class TenureKind(StrEnum):
+    """What a version can hold for a time."""
+
+    STAGE = "stage"
+    ALIAS = "alias"
+
+
+class ParentKind(StrEnum):
+    """How one version came of another."""
+
+    COPY = "copy"
+    FINE_TUNED = "fine_tuned"

@@ -130,22 +130,32 @@ def describe(relative: str) -> File:
 
 
 def differing(relative: str, manifest: Manifest) -> str | None:
-    """What in the stored folder is not as the manifest says, None when every byte is: a path, for people to read.
+    """What in the stored folder is not as the manifest says, None when every byte is: a path, for people to read."""
+    return next(_differences(relative, manifest), (None, ""))[0]
 
-    A file that the manifest does not know differs too: a model may read whatever lies beside it.
-    """
+
+def differences(relative: str, manifest: Manifest) -> dict[str, str]:
+    """Every path that is not as the manifest says: ``changed``, ``missing``, ``unexpected`` or ``a link``."""
+    return dict(_differences(relative, manifest))
+
+
+def _differences(relative: str, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """A file that the manifest does not know differs too: a model may read whatever lies beside it."""
     folder = place(relative)
     expected = {str(entry["path"]): entry for entry in manifest["files"]}
-    unknown = sorted(_files_below(folder) - set(expected))
-    if unknown:
-        return unknown[0]
+    yield from ((path, "unexpected") for path in sorted(_files_below(folder) - set(expected)))
     for path, entry in expected.items():
-        if not place(f"{relative}/{path}").is_file():
-            return path
+        try:
+            there = place(f"{relative}/{path}").is_file()
+        except Conflict:
+            yield path, "a link"
+            continue
+        if not there:
+            yield path, "missing"
+            continue
         found = describe(f"{relative}/{path}")
         if (found.size, found.sha256) != (entry["size"], entry["sha256"]):
-            return path
-    return None
+            yield path, "changed"
 
 
 def remove(relative: str) -> None:

@@ -42,7 +42,7 @@ def rows_with(path: Path, column: str, value: Scalar) -> int:
 
 
 def content_of(data_set: DataSet) -> Path:
-    """The file of a data set, after every byte of it has been hashed again.
+    """The file of a data set, or its folder of files, after every byte has been hashed again.
 
     Raises Conflict when the content was erased or is not what was registered.
     """
@@ -57,12 +57,19 @@ def content_of(data_set: DataSet) -> Path:
     return storage.existing(data_set.path)
 
 
+def files_of(data_set: DataSet) -> list[Path]:
+    """Every file of a data set by itself, hashed again like ``content_of``."""
+    path = content_of(data_set)
+    return sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+
+
 def as_parquet(data_set: DataSet, scratch: Path) -> Path:
     """The rows of a data set as a Parquet file: its own file, or a converted copy in ``scratch``."""
     path = content_of(data_set)
-    with path.open("rb") as file:
-        if file.read(4) == _PARQUET_MARK:
-            return path
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) == _PARQUET_MARK:
+                return path
     target = scratch / f"{data_set.pk}.parquet"
     if not target.exists():
         _ask({"task": "convert", "path": str(path), "target": str(target)})

@@ -19,6 +19,8 @@ from audit.errors import Invalid, NotFound, Unavailable
 from registry.models import ModelVersion
 
 SCHEME: Final = "mlflow-artifacts"
+# In an address of the artifact store over HTTP, what stands before the path.
+_ANCHOR: Final = f"/api/2.0/{SCHEME}/artifacts/"
 # A listing or a lookup is quick; a file may pause between two chunks when the disk is busy.
 _QUICK: Final = urllib3.Timeout(connect=3.0, read=15.0)
 _SLOW: Final = urllib3.Timeout(connect=3.0, read=60.0)
@@ -36,6 +38,7 @@ class Run:
 
     run_id: str
     artifact_uri: str
+    experiment_id: str = ""
     model_ids: tuple[str, ...] = ()
 
 
@@ -60,8 +63,18 @@ def run(run_id: str) -> Run | None:
     return Run(
         run_id=run_id,
         artifact_uri=str(body["info"]["artifact_uri"]),
+        experiment_id=str(body["info"].get("experiment_id", "")),
         model_ids=tuple(str(entry["model_id"]) for entry in outputs),
     )
+
+
+def run_record(run_id: str) -> Json | None:
+    """A run with its parameters, tags and data sets, as tracking tells it; None when it knows none. For ``runs.py``.
+
+    Raises Unavailable, and Invalid for what can be no run's id.
+    """
+    answer = _ask("GET", "/api/2.0/mlflow/runs/get", {"run_id": run_id})
+    return None if answer is None else dict(answer.get("run") or {})
 
 
 def logged_model(model_id: str) -> LoggedModel | None:
@@ -87,10 +100,55 @@ def tag_logged_model(model_id: str, tags: Mapping[str, str]) -> None:
 
 
 def artifact_location(version: ModelVersion) -> str:
-    """Where the files of ``version`` are: an ``mlflow-artifacts:/…`` location. Raises Invalid when it has none."""
+    """Where the files of ``version`` are: an ``mlflow-artifacts:/…`` location.
+
+    Raises Invalid when it has none here, Unavailable when tracking has to be asked and does not answer.
+    """
     location = version.storage_location or version.source
-    folder(location)
-    return location
+    found = places(location)
+    if not found:
+        folder(location)
+        raise Invalid("The run that this version comes from is not there any more.", code="no_such_run")
+    for place in found[:-1]:
+        if list_artifacts(place):
+            return place
+    return found[-1]
+
+
+def places(location: str) -> list[str]:
+    """Where files at ``location`` can lie in the artifact store, the likeliest place first; empty for elsewhere.
+
+    A ``runs:/<run>/<path>`` names a path among the run's own files, or a model that the run logged under that name.
+    """
+    parts = urlsplit(location)
+    if parts.scheme in {"http", "https"} and _ANCHOR in parts.path:
+        return [f"{SCHEME}:/{_settled(parts.path.partition(_ANCHOR)[2])}"]
+    if parts.scheme == SCHEME and not parts.netloc:
+        return [f"{SCHEME}:/{_settled(parts.path)}"]
+    if parts.scheme != "runs":
+        return []
+    run_id, _, path = parts.path.lstrip("/").partition("/")
+    path = path.strip("/")
+    source = run(run_id) if run_id else None
+    if source is None:
+        return []
+    logged = (logged_model(model_id) for model_id in source.model_ids)
+    named = [model.artifact_location for model in logged if model is not None and model.name == path]
+    root = f"{source.artifact_uri}/{path}" if path else source.artifact_uri
+    return [place for found in (root, *named) for place in places(found)]
+
+
+def _settled(path: str) -> str:
+    """``path`` as MLflow's server will read it in the end: it decodes percent signs until none is left."""
+    return "/".join(part for part in decoded(path).split("/") if part)
+
+
+def decoded(path: str) -> str:
+    """``path`` without any percent-encoding, however often it was encoded."""
+    seen, found = path, unquote(path)
+    while found != seen:
+        seen, found = found, unquote(found)
+    return found
 
 
 def list_artifacts(location: str, path: str = "") -> list[tuple[str, int | None]]:
@@ -120,12 +178,17 @@ def _walk(location: str, path: str, deepest: int) -> Iterator[tuple[str, int]]:
             yield below, size
 
 
+def file_address(location: str, relative_path: str) -> str:
+    """Under which path (not quoted) the tracking server serves one file. Raises Invalid for one that leads outside."""
+    path = "/".join(part for part in (folder(location), _inside(relative_path)) if part)
+    return f"/api/2.0/{SCHEME}/artifacts/{path}"
+
+
 def fetch(location: str, relative_path: str) -> Iterator[bytes]:
     """The bytes of one file, in chunks of at most a mebibyte. Raises NotFound or Unavailable, also midway."""
-    path = "/".join(part for part in (folder(location), _inside(relative_path)) if part)
-    url = f"{settings.PLIMSOLL_TRACKING_URL}/api/2.0/{SCHEME}/artifacts/{quote(path)}"
+    url = settings.PLIMSOLL_TRACKING_URL + quote(file_address(location, relative_path))
     try:
-        answer = _pool.request("GET", url, timeout=_SLOW, preload_content=False, redirect=False)
+        answer = _pool.request("GET", url, headers=login(), timeout=_SLOW, preload_content=False, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         raise _down() from error
     finished = False
@@ -172,10 +235,8 @@ def folder(location: str) -> str:
 
 def _inside(path: str) -> str:
     """``path`` when it stays below where it starts, however often it is decoded; Invalid otherwise."""
-    seen, decoded = path, unquote(path)
-    while decoded != seen:
-        seen, decoded = decoded, unquote(decoded)
-    if "\x00" in decoded or "\\" in decoded or (path and {"", ".", ".."} & set(decoded.split("/"))):
+    found = decoded(path)
+    if "\x00" in found or "\\" in found or (path and {"", ".", ".."} & set(found.split("/"))):
         raise Invalid(f"The path {path[:200]!r} leaves the artifact it belongs to.", code="path_outside")
     return path
 
@@ -185,13 +246,17 @@ def _ask(method: str, path: str, query: Mapping[str, str] | None = None, body: J
     url = settings.PLIMSOLL_TRACKING_URL + path
     try:
         if body is None:
-            answer = _pool.request(method, url, fields=dict(query or {}), timeout=_QUICK, redirect=False)
+            answer = _pool.request(
+                method, url, fields=dict(query or {}), headers=login(), timeout=_QUICK, redirect=False
+            )
         else:
-            answer = _pool.request(method, url, json=body, timeout=_QUICK, redirect=False)
+            answer = _pool.request(method, url, json=body, headers=login(), timeout=_QUICK, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         raise _down() from error
     if answer.status >= 500:
         raise _down()
+    if answer.status in {401, 403}:
+        raise Unavailable("The tracking server does not accept this service's credentials.", code="tracking_login")
     found = _json(answer.data)
     if answer.status == 404:
         return None
@@ -206,6 +271,12 @@ def _json(body: bytes) -> Json:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def login() -> dict[str, str]:
+    """The headers by which a tracking server that runs elsewhere knows this service; none for our own."""
+    given = settings.PLIMSOLL_TRACKING_AUTHORIZATION
+    return {"Authorization": given} if given else {}
 
 
 def _down() -> Unavailable:

@@ -24,6 +24,9 @@ worker_max_tasks_per_child = 8
 timezone = "UTC"
 beat_schedule = {
     "wake-waiting-jobs": {"task": "registry.tasks.sweep", "schedule": 15.0},
+    "check-artifacts": {"task": "registry.tasks.sweep_checks", "schedule": 60.0},
+    "wake-webhooks": {"task": "registry.tasks.sweep_webhooks", "schedule": 10.0},
+    "read-runs": {"task": "registry.tasks.read_runs", "schedule": 15.0},
     "wake-exports": {"task": "audit.tasks.sweep", "schedule": 30.0},
     "finish-forgetting": {"task": "audit.tasks.forget", "schedule": 60.0},
     "wake-erasures": {"task": "erasure.tasks.sweep", "schedule": 60.0},

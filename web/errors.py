@@ -77,6 +77,11 @@ _DJANGO: Final[tuple[tuple[type[Exception], errors.DomainError], ...]] = (
 )
 
 
+# Addresses whose answers MLflow's clients and pages read.
+_WIRE: Final = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/v1/", "/mlflow/ajax-api/", "/mlflow/graphql")
+_WIRE_ALONE: Final = frozenset({"/version", "/model-versions/get-artifact"})
+
+
 def face_of(error: errors.DomainError) -> Face:
     """The nearest entry of the table for this error's class."""
     for kind in type(error).__mro__:
@@ -103,7 +108,7 @@ def respond(request: HttpRequest, error: Exception) -> HttpResponse:
     ours = domain_error_of(error)
     face = face_of(ours)
     path = request.path_info
-    if path.startswith(("/api/2.0/", "/api/3.0/", "/ajax-api/")):
+    if path.startswith(_WIRE) or path in _WIRE_ALONE:
         response: HttpResponse = JsonResponse(
             {"error_code": face.mlflow, "message": ours.sentence}, status=wire_status(face)
         )

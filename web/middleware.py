@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from access import authenticate, checked
+from access.scopes import TokenScope
 from audit.actors import ANONYMOUS, Actor
 from audit.errors import Denied, DomainError, Invalid, NotFound, TooLarge, Unauthenticated
 from web import errors, sessions
@@ -99,9 +100,24 @@ class ActorMiddleware:
         try:
             request.actor = _actor(request)  # type: ignore[attr-defined]
             _refuse_large_from_strangers(request)
+            if getattr(request, "password_change_due", False) and request.path_info not in _WHILE_DUE:
+                return _asked_for_password(request)
         except DomainError as error:
             return errors.respond(request, error)
         return self.get_response(request)
+
+
+# What a person whose password was reset can still reach.
+_WHILE_DUE = frozenset({"/account/password/", "/sign-out/", "/healthz", "/readyz"})
+
+
+def _asked_for_password(request: HttpRequest) -> HttpResponse:
+    """To the page where a new password is chosen; what is not a page is refused."""
+    if request.method in {"GET", "HEAD"} and not request.path_info.startswith(
+        ("/api/", "/ajax-api/", "/log/", "/opendsr/")
+    ):
+        return HttpResponseRedirect("/account/password/")
+    raise Denied("Choose a new password first, on the page of your account.", code="password_change_due")
 
 
 def _refuse_large_from_strangers(request: HttpRequest) -> None:
@@ -121,15 +137,23 @@ def _actor(request: HttpRequest) -> Actor:
         # A request that carries its own credential cannot be forged by another site.
         request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     if scheme.lower() == "bearer" and value:
-        return authenticate.actor_of(authenticate.by_bearer(value.strip()), "bearer", request_id=request_id, ip=ip)
+        token = authenticate.token_for(value.strip())
+        scope = token.scope if token.scope != TokenScope.FULL else ""
+        return authenticate.actor_of(token.user, "bearer", request_id=request_id, ip=ip, token_scope=scope)
     if scheme.lower() == "basic" and value:
         user = authenticate.by_password(*_basic(value), ip=ip)
+        if user.must_change_password:
+            raise Denied(
+                "Choose a new password first: sign in with a browser, which asks for it.", code="password_change_due"
+            )
         return authenticate.actor_of(user, "basic", request_id=request_id, ip=ip)
     if header:
         raise Unauthenticated("Sign in with a bearer token or with HTTP Basic.", code="unknown_scheme")
     found = sessions.user_of(request)
     if found is None:
         return Actor(kind="anonymous", account=None, name="anonymous", auth="none", request_id=request_id, ip=ip)
+    if found.must_change_password:
+        request.password_change_due = True  # type: ignore[attr-defined]
     return authenticate.actor_of(found, "session", request_id=request_id, ip=ip)
 
 

@@ -1,12 +1,16 @@
-"""Browser sessions: which account a session belongs to, and signing in and out of one."""
+"""Browser sessions: which session of ``access`` a browser holds, and signing in and out of one.
 
-import uuid
+Django's own session store keeps what the browser's cookie stands for (the id of our session, messages, the form token);
+whether it still holds is asked of our row on every request, so that ending it there ends it at once.
+"""
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare
 
-from access.models import User
+from access import authenticate
+from access.models import Session, User
+
+OURS = "plimsoll_session"
 
 
 class AccountBackend:
@@ -16,12 +20,13 @@ class AccountBackend:
         return User.objects.filter(pk=user_id, is_active=True).first()
 
 
-def begin(request: HttpRequest, user: User) -> None:
+def begin(request: HttpRequest, user: User, session: Session) -> None:
     """Sign the browser in as ``user`` under a fresh session key."""
     request.session.flush()
     request.session[SESSION_KEY] = str(user.pk)
     request.session[BACKEND_SESSION_KEY] = "web.sessions.AccountBackend"
     request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    request.session[OURS] = str(session.pk)
 
 
 def end(request: HttpRequest) -> None:
@@ -29,17 +34,25 @@ def end(request: HttpRequest) -> None:
     request.session.flush()
 
 
+def id_of(request: HttpRequest) -> str:
+    """The id of this browser's session; empty when there is none."""
+    found = request.session.get(OURS)
+    return found if isinstance(found, str) else ""
+
+
+def renew(request: HttpRequest, user: User) -> None:
+    """Stay signed in after the password has changed, under a fresh session key."""
+    request.session.cycle_key()
+    request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+
+
 def user_of(request: HttpRequest) -> User | None:
-    """The account of this browser's session; None when there is none, it was closed, or the password has changed."""
-    account = request.session.get(SESSION_KEY)
-    if not isinstance(account, str):
+    """The account of this browser's session; None when there is none, it ended, or the password has changed."""
+    session = id_of(request)
+    if not session:
         return None
-    try:
-        user = User.objects.filter(pk=uuid.UUID(account), is_active=True).first()
-    except ValueError:
-        return None
-    known = request.session.get(HASH_SESSION_KEY, "")
-    if user is None or not constant_time_compare(known, user.get_session_auth_hash()):
+    found = authenticate.by_session(session, request.session.get(HASH_SESSION_KEY, ""))
+    if found is None or str(found.user_id) != request.session.get(SESSION_KEY):
         request.session.flush()
         return None
-    return user
+    return found.user

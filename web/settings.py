@@ -5,6 +5,8 @@
 """
 
 import os
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from deploy.run import environment
+from registry import roots
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV = environment.load(dict(os.environ))
@@ -30,6 +33,28 @@ def _count(name: str, default: int, most: int = 1200) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 19 and 1 <= int(value) <= most):
         raise ImproperlyConfigured(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
     return int(value)
+
+
+def _pattern(name: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(ENV[name]) if ENV.get(name) else None
+    except re.error as error:
+        raise ImproperlyConfigured(f"{name} is not a regular expression: {error}.") from None
+
+
+def _schemes(name: str) -> frozenset[str]:
+    found = frozenset(entry.strip().lower() for entry in ENV.get(name, "").split(",") if entry.strip())
+    if not all(re.fullmatch(r"[a-z][a-z0-9+.-]*", entry) for entry in found):
+        raise ImproperlyConfigured(f"{name} must be schemes with commas between them, such as hdfs,sftp.")
+    return found
+
+
+def _networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks such as 10.1.0.0/16, comma-separated."""
+    try:
+        return tuple(ip_network(part.strip()) for part in ENV.get(name, "").split(",") if part.strip())
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} lists networks such as 10.1.0.0/16, comma-separated: {error}.") from None
 
 
 def _secret(name: str) -> str:
@@ -83,10 +108,37 @@ PLIMSOLL_RETENTION_MONTHS = {
 }
 # Exports of the trail with more entries than this are made by a worker.
 PLIMSOLL_EXPORT_INLINE = _count("PLIMSOLL_EXPORT_INLINE", 20_000, most=1_000_000)
+# Pinned files are read again this many days after they were last found right.
+PLIMSOLL_CHECK_DAYS = _count("PLIMSOLL_CHECK_DAYS", 7, most=365)
 # Whether writers give events their place in the log themselves while no sequencer process is there.
 PLIMSOLL_SEQUENCE_ON_COMMIT = _flag("PLIMSOLL_SEQUENCE_ON_COMMIT", True)
-PLIMSOLL_TRACKING_URL = (ENV.get("PLIMSOLL_TRACKING_URL") or "http://127.0.0.1:5001").rstrip("/")
+# What is protected: the shipped set of policies, or nothing at all, as in a plain MLflow server.
+PLIMSOLL_POLICIES = ENV.get("PLIMSOLL_POLICIES") or "shipped"
+if PLIMSOLL_POLICIES not in {"shipped", "open"}:
+    raise ImproperlyConfigured(f"PLIMSOLL_POLICIES must be shipped or open, not {PLIMSOLL_POLICIES!r}.")
+# What MLflow's own server lets an operator say of a version's source, under the names it gives them.
+MLFLOW_SOURCE_PATTERN = _pattern("MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX")
+MLFLOW_SOURCE_SCHEMES = _schemes("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES")
+# Runs and artifacts: the tracking server beside us, or one that runs elsewhere, with what it asks for as a login.
+try:
+    _upstream = environment.upstream(ENV)
+except environment.StartRefusedError as error:
+    raise ImproperlyConfigured(str(error)) from None
+PLIMSOLL_TRACKING_URL = (_upstream.url or ENV.get("PLIMSOLL_TRACKING_URL") or "http://127.0.0.1:5001").rstrip("/")
+PLIMSOLL_TRACKING_AUTHORIZATION: str = _upstream.authorization
+# Webhooks: whether http:// is taken, which networks that are not public may be called, how long one attempt and all
+# attempts of a delivery may last, and for how long the log of deliveries is kept.
+PLIMSOLL_WEBHOOK_HTTP = _flag("PLIMSOLL_WEBHOOK_HTTP", False)
+PLIMSOLL_WEBHOOK_NETWORKS = _networks("PLIMSOLL_WEBHOOK_NETWORKS")
+PLIMSOLL_WEBHOOK_SECONDS = _count("PLIMSOLL_WEBHOOK_SECONDS", 10, most=60)
+PLIMSOLL_WEBHOOK_GIVE_UP_HOURS = _count("PLIMSOLL_WEBHOOK_GIVE_UP_HOURS", 72)
+PLIMSOLL_WEBHOOK_RETENTION_DAYS = _count("PLIMSOLL_WEBHOOK_RETENTION_DAYS", 30)
 PLIMSOLL_VERSION = "0.1.0"
+# Where data sets may be read from, besides uploads and the artifact store: a comma-separated list of addresses.
+try:
+    PLIMSOLL_DATA_ROOTS = roots.parse(ENV.get("PLIMSOLL_DATA_ROOTS", ""), [PLIMSOLL_DATA, PLIMSOLL_KEYS, BASE_DIR])
+except ValueError as error:
+    raise ImproperlyConfigured(f"PLIMSOLL_DATA_ROOTS: {error}") from None
 # The largest data set accepted in one upload, in bytes.
 PLIMSOLL_MOST_UPLOAD = 2 * 1024**3
 
@@ -171,6 +223,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 SESSION_COOKIE_NAME = "plimsoll_session"
 SESSION_COOKIE_AGE = 12 * 3600
@@ -225,6 +278,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Governance service and model registry for machine learning.",
     "VERSION": PLIMSOLL_VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"RoleEnum": "web.rest.people_shapes.ROLES", "DataRoleEnum": "web.rest.fields.DATA_ROLES"},
 }
 
 CELERY_BROKER_URL = ENV.get("CELERY_BROKER_URL", "")

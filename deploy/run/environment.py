@@ -6,14 +6,15 @@ Here: reading and checking environment variables, and the record `run.env.json`.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECORD = "run.env.json"
@@ -55,6 +56,15 @@ class Choices:
     upstream: str | None
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """A tracking server that runs elsewhere; without one, both are empty."""
+
+    url: str = ""
+    authorization: str = field(default="", repr=False)
+    """The whole header it asks for. Never printed, and never written to the record."""
+
+
 def data_directory(environ: Mapping[str, str]) -> Path:
     """Where this installation keeps everything: PLIMSOLL_DATA, else `var` beside the code."""
     named = environ.get("PLIMSOLL_DATA", "").strip()
@@ -72,7 +82,7 @@ def choices(environ: Mapping[str, str]) -> Choices:
         database_url=_database(environ, "DATABASE_URL"),
         owner_url=_database(environ, "DATABASE_OWNER_URL"),
         broker_url=_broker(environ),
-        upstream=_web_address(environ, "MLFLOW_UPSTREAM"),
+        upstream=upstream(environ).url or None,
     )
 
 
@@ -132,9 +142,49 @@ def _web_address(environ: Mapping[str, str], name: str) -> str | None:
     if not raw:
         return None
     parts = urlsplit(raw)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
         raise StartRefusedError(f"{name} is {raw!r}. It must be an address such as http://127.0.0.1:5000.")
     return raw.rstrip("/")
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port, where there is one, is a port."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def upstream(environ: Mapping[str, str]) -> Upstream:
+    """Where MLFLOW_UPSTREAM points, and the login for it. Raises StartRefusedError for what does not fit together."""
+    if "@" in environ.get("MLFLOW_UPSTREAM", ""):  # before anything that would say the address aloud
+        raise StartRefusedError(
+            "MLFLOW_UPSTREAM must not carry a login: put it into MLFLOW_UPSTREAM_USERNAME and "
+            "MLFLOW_UPSTREAM_PASSWORD, or into MLFLOW_UPSTREAM_TOKEN."
+        )
+    url = _web_address(environ, "MLFLOW_UPSTREAM")
+    user, password = environ.get("MLFLOW_UPSTREAM_USERNAME", ""), environ.get("MLFLOW_UPSTREAM_PASSWORD", "")
+    token = environ.get("MLFLOW_UPSTREAM_TOKEN", "")
+    if url is None:
+        if user or password or token:
+            raise StartRefusedError("There is a login for an upstream MLflow server, and MLFLOW_UPSTREAM names none.")
+        return Upstream()
+    if "?" in url or "#" in url or any(letter.isspace() for letter in url):
+        raise StartRefusedError("MLFLOW_UPSTREAM must be an address alone, such as https://mlflow.example:5000.")
+    if bool(user) != bool(password) or (token and user) or not all(map(_fits_header, (user, password, token))):
+        raise StartRefusedError(
+            "The login for MLFLOW_UPSTREAM is MLFLOW_UPSTREAM_USERNAME with MLFLOW_UPSTREAM_PASSWORD, or "
+            "MLFLOW_UPSTREAM_TOKEN alone, without line breaks."
+        )
+    if ":" in user:
+        raise StartRefusedError("MLFLOW_UPSTREAM_USERNAME holds a colon, which HTTP Basic cannot carry.")
+    if token:
+        return Upstream(url, f"Bearer {token}")
+    return Upstream(url, f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}" if user else "")
+
+
+def _fits_header(value: str) -> bool:
+    return not any(ord(letter) < 32 or ord(letter) == 127 for letter in value)
 
 
 def _check_administrator(environ: Mapping[str, str]) -> None:

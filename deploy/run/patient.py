@@ -25,6 +25,7 @@ LONGEST_HEAD = (
 HEAD_SECONDS = 20.0  # from the first byte of a head to its last
 PARTING_SECONDS = 2.0  # for the client to hang up after the last answer
 STEP = 64 * 1024  # bytes of a body taken from the connection at a time
+MOST_STRAIGHT = 1024 * 1024  # bytes of a body that are taken in one go
 STALLED_SECONDS = 60  # without a single byte, while a body is being read or an answer written
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -113,6 +114,8 @@ class SteadyBody(body.Body):  # type: ignore[misc]  # gunicorn has no types
     def read(self, size: int | None = None) -> bytes:
         """Up to `size` bytes; fewer only at the end."""
         wanted = self.getsize(size)
+        if (straight := self._straight(wanted)) is not None:
+            return straight
         pieces = [self.buf.getvalue()]
         have = len(pieces[0])
         while have < wanted:
@@ -125,6 +128,24 @@ class SteadyBody(body.Body):  # type: ignore[misc]  # gunicorn has no types
         self.buf = io.BytesIO()
         self.buf.write(whole[wanted:])
         return whole[:wanted]
+
+    def _straight(self, wanted: int) -> bytes | None:
+        """`wanted` bytes from the connection without a copy in between, None where that does not apply.
+
+        It applies to a body of known length, once nothing of it is left from reading the head.
+        """
+        reader = self.reader
+        if not isinstance(reader, body.LengthReader) or self.buf.tell() or reader.unreader.buf.tell():
+            return None
+        connection = getattr(reader.unreader, "sock", None)
+        if type(connection) is not socket.socket or not 0 < wanted <= min(reader.length, MOST_STRAIGHT):
+            return None
+        pieces: list[bytes] = []
+        while wanted and (piece := connection.recv(wanted, socket.MSG_WAITALL)):
+            pieces.append(piece)
+            wanted -= len(piece)
+            reader.length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 _GO, _WAIT, _TOO_LATE = object(), object(), object()

@@ -72,6 +72,9 @@ def main() -> None:
     from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import initialize_backend_stores
 
+    from deploy.tracking import own_files
+
+    own_files.confine(Path(os.environ["PLIMSOLL_TRACKING_FILES"]))
     # Applies MLflow's own migrations where needed; readiness follows, because serving starts after it.
     initialize_backend_stores(os.environ[STORE], NO_REGISTRY, ARTIFACT_ROOT)
     configuration = uvicorn.Config(

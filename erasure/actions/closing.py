@@ -23,6 +23,7 @@ from erasure.engine.errors import EngineError
 from erasure.engine.identifiers import IdentifierType
 from erasure.models import ErasureCertificate, ErasureRequest, ErasureTask
 from erasure.states import Act, Outcome, TaskState
+from registry import outbox
 
 _MOST_STEPS: Final = 500
 
@@ -64,6 +65,8 @@ def sign_off(*, by: Actor, request: ErasureRequest, comment: str = "") -> Erasur
         )
         moves.close(request, by=by.account or "", outcome=outcome_of(request).value)
         request.save()
+        told = {"request": str(request.pk), "outcome": request.outcome, "certificate": row.sha256}
+        outbox.tell("erasure", "completed", on=request.subject(), data=told)
         entry.record(
             before={"state": before},
             after={"state": request.state, "outcome": request.outcome, "certificate": row.sha256},

@@ -131,10 +131,11 @@ def look(one: Searchable, value: str, kind: str) -> dict[str, Any] | None:
     from erasure.engine.find import find_rows  # noqa: PLC0415
     from erasure.engine.verify import verify_absent  # noqa: PLC0415
 
-    path = tabular.content_of(one.data_set)
-    found = {name: find_rows(path, name, [value], IdentifierType(kind)) for name in one.columns}
-    rows = max(count.rows_matched for count in found.values())
-    clean = not rows and all(verify_absent(path, name, [value], IdentifierType(kind)).clean for name in one.columns)
+    paths, wanted = tabular.files_of(one.data_set), IdentifierType(kind)
+    found = {name: [find_rows(path, name, [value], wanted) for path in paths] for name in one.columns}
+    matched = {name: sum(count.rows_matched for count in counts) for name, counts in found.items()}
+    rows = max(matched.values())
+    clean = not rows and all(verify_absent(path, name, [value], wanted).clean for path in paths for name in one.columns)
     if clean:
         return None
     return {
@@ -146,8 +147,8 @@ def look(one: Searchable, value: str, kind: str) -> dict[str, Any] | None:
         "bytes": one.bytes,
         # Of several columns the largest count: a row may hold the person in more than one.
         "rows_found": rows,
-        "columns": [{"name": name, "rows_found": count.rows_matched} for name, count in found.items()],
-        "rows_without_key": max(count.rows_without_key for count in found.values()),
+        "columns": [{"name": name, "rows_found": count} for name, count in matched.items()],
+        "rows_without_key": max(sum(count.rows_without_key for count in counts) for counts in found.values()),
     }
 
 

@@ -17,7 +17,7 @@ from erasure.actions import discovery, moves, replacing
 from erasure.actions.failing import guarded
 from erasure.models import ErasureRequest, ErasureTask
 from erasure.states import Act, State, TaskState
-from registry import storage
+from registry import outbox, storage
 from registry.models import DataSet
 
 log = logging.getLogger("plimsoll.erasure")
@@ -167,6 +167,8 @@ def verify(request: ErasureRequest) -> None:
         locked.tasks.filter(state=TaskState.REPLACED.value).update(
             state=TaskState.DONE.value, leftover=[], finished_at=now()
         )
+        told = {"request": str(locked.pk), "data_sets": len(replaced)}
+        outbox.tell("erasure", "executed", on=locked.subject(), data=told)
         entry.record(
             before={"state": State.VERIFYING.value},
             after={

@@ -6,7 +6,7 @@ successor appears, affected model versions get their obligation and files of pre
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 
@@ -71,14 +71,20 @@ class Made:
         }
 
 
+_GATHERED: Final = "rows"
+
+
 def replace(request: ErasureRequest, task: ErasureTask, identifier: str) -> None:
     """Carry out one task of a request that this worker holds.
 
     Raises EngineError or Conflict, leaving the old data set as it was, when the file cannot be rewritten faithfully or
     the two engines do not agree; LeaseLostError when another worker has the request.
     """
-    source = tabular.content_of(task.data_set)
+    from erasure.engine import gather  # noqa: PLC0415 - large, see above
+
     with storage.incoming() as folder:
+        # What was a folder of files goes on as one: the rows are the same, and one file is easier to prove clean.
+        source = gather.gathered(tabular.files_of(task.data_set), folder / _GATHERED)
         made = rewritten(source, folder, task.columns, identifier, request.identifier_type)
         made.path.chmod(0o440)
         try:
@@ -168,6 +174,9 @@ def _successor(old: DataSet, made: Made) -> DataSet:
         excluded=old.excluded,
         path=made.stored,
         parent=old,
+        owner=old.owner,
+        classification=old.classification,
+        retention=old.retention,
         created_by=old.created_by,
     )
 

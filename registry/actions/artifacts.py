@@ -3,9 +3,7 @@
 What is reviewed, explained and promoted is the stored copy. Fetching from tracking is ``registry/tracking.py``.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from audit import door
 from audit.actors import SYSTEM, Actor
@@ -13,29 +11,15 @@ from audit.clock import now
 from audit.errors import Conflict, Invalid, NotFound
 from audit.events import Action
 from registry import jobs, manifest, storage, tracking
-from registry.actions import evidence
+from registry.actions import checks, evidence
+from registry.integrity import COPY, SOURCE, Found, Source, folder_of
 from registry.manifest import File, Manifest
 from registry.models import Evidence, Job, ModelVersion
-from registry.states import EvidenceKind
+from registry.states import CheckOutcome, EvidenceKind, JobKind
 
 CHANGED = (
     "The files at the source have changed since they were pinned: {now} instead of {pinned}. The pinned copy stands."
 )
-
-
-class Source(Protocol):
-    """Where the files of a version come from; the module ``registry.tracking`` is one."""
-
-    def artifact_location(self, version: ModelVersion) -> str: ...
-
-    def iter_files(self, location: str) -> Iterator[tuple[str, int]]: ...
-
-    def fetch(self, location: str, relative_path: str) -> Iterator[bytes]: ...
-
-
-def folder_of(digest: str) -> str:
-    """Where in the store the artifact with this digest lies."""
-    return f"{storage.ARTIFACTS}/{digest}"
 
 
 def pin(job: Job, *, by: Actor = SYSTEM, source: Source = tracking) -> Evidence:
@@ -95,8 +79,11 @@ def _pin(by: Actor, job: Job, made: Manifest) -> Evidence:
             sentence = CHANGED.format(now=f"{digest[:12]}…", pinned=f"{pinned[:12]}…")
             finding = evidence.failed(EvidenceKind.ARTIFACT, inputs, sentence, code="files_changed", more=result)
         elif not pinned:
+            if version.run_id:
+                jobs.enqueue(version=version, kind=JobKind.DATA_SETS, requested_by=job.requested_by)
             version.artifact_digest, version.artifact_manifest, version.artifact_pinned_at = digest, made, now()
             version.save(update_fields=["artifact_digest", "artifact_manifest", "artifact_pinned_at"])
+        checks.sound(version, _as_check(version, made))
         row = evidence.create(version, finding, requested_by=job.requested_by)
         jobs.finish(job, job.fence)
         evidence.start_what_is_ready(version, job.requested_by)
@@ -112,6 +99,17 @@ def _pin(by: Actor, job: Job, made: Manifest) -> Evidence:
             },
         )
         return row
+
+
+def _as_check(version: ModelVersion, made: Manifest) -> dict[str, Found]:
+    """What reading the files for pinning says of them, in the terms of a check."""
+    pinned: Manifest = version.artifact_manifest or {"files": []}
+    differing = manifest.differences(pinned, made)
+    if differing:
+        return {SOURCE: Found(CheckOutcome.MISMATCH, "The files at the source are not what was pinned.", differing)}
+    # The copy was written, and hashed, on the way.
+    good = Found(CheckOutcome.GOOD, "Every byte is as it was pinned.", {})
+    return {COPY: good, SOURCE: good}
 
 
 def verify(version: ModelVersion) -> Path:

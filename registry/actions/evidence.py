@@ -15,7 +15,7 @@ from audit import digests, door
 from audit.actors import SYSTEM, Actor
 from audit.errors import Conflict, NotFound
 from audit.events import Action
-from registry import jobs, storage
+from registry import jobs, outbox, storage
 from registry.models import DataSet, Evidence, Job, ModelVersion
 from registry.queries import evidence as found
 from registry.states import DataRole, DataState, EvidenceKind, EvidenceStatus, JobKind
@@ -115,6 +115,7 @@ def create(version: ModelVersion, finding: Finding, *, requested_by: str, key: u
     if key is not None:
         row.pk = key
     row.save(force_insert=True)
+    outbox.of_evidence(row)
     return row
 
 

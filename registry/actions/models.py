@@ -11,8 +11,8 @@ from audit.actors import Actor
 from audit.clock import now
 from audit.errors import Conflict, Denied, Duplicate
 from audit.events import Action
-from registry import fields
-from registry.actions import stages
+from registry import fields, outbox
+from registry.actions import cause, stages
 from registry.models import (
     Evidence,
     Job,
@@ -20,12 +20,10 @@ from registry.models import (
     ModelVersion,
     PromotionRequest,
     RegisteredModel,
-    StageChange,
     VersionDataSet,
 )
-from registry.states import LIVE, PROTECTED_STAGES, EvidenceKind
+from registry.states import LIVE, EvidenceKind
 
-_PROTECTED = [stage.value for stage in PROTECTED_STAGES]
 _LIVE = [state.value for state in LIVE]
 
 
@@ -45,6 +43,7 @@ def create(
         if holder.pk != model.pk:
             raise _taken(holder, is_prompt=fields.is_prompt(tags))
         ModelTag.objects.bulk_create(ModelTag(model=model, key=key, value=value) for key, value in tags.items())
+        outbox.of_new_model(model, tags)
         entry.record(
             on=model,
             after={"name": name, "tags": len(tags)},
@@ -57,14 +56,14 @@ def _taken(holder: RegisteredModel, *, is_prompt: bool) -> Duplicate:
     held_by_prompt = fields.is_prompt(dict(holder.tags.values_list("key", "value")))
     if is_prompt and not held_by_prompt:
         sentence = (
-            f"Tried to create a prompt with name '{holder.name}', but the name is already taken by a registered model."
+            f"Tried to create a prompt with name {holder.name!r}, but the name is already taken by a registered model."
         )
     elif held_by_prompt and not is_prompt:
         sentence = (
-            f"Tried to create a registered model with name '{holder.name}', but the name is already taken by a prompt."
+            f"Tried to create a registered model with name {holder.name!r}, but the name is already taken by a prompt."
         )
     else:
-        sentence = f"Registered Model (name={holder.name}) already exists."
+        sentence = f"{'Prompt' if is_prompt else 'Registered Model'} (name={holder.name}) already exists."
     return Duplicate(sentence, code="name_taken")
 
 
@@ -75,6 +74,7 @@ def update(*, by: Actor, model: RegisteredModel, description: str | None) -> Reg
         row.description = fields.check_description(description)
         row.updated_at = now()
         row.save(update_fields=["description", "updated_at"])
+        outbox.of_model(row, "updated", data={"changed": ["description"]})
         entry.record(after={"described": description is not None}, private={"description": description or ""})
         return row
 
@@ -98,6 +98,7 @@ def rename(*, by: Actor, model: RegisteredModel, new_name: str) -> RegisteredMod
         row.name, row.updated_at = new_name, moment
         row.save(update_fields=["name", "updated_at"])
         row.versions.filter(deleted_at=None).update(updated_at=moment)
+        outbox.of_model(row, "renamed", data={"former_name": before})
         entry.record(on=row, before={"name": before}, after={"name": new_name})
         return row
 
@@ -113,6 +114,8 @@ def delete(*, by: Actor, model: RegisteredModel) -> None:
         _refuse_governed(row, "deleted")
         _refuse_recorded(row)
         counted = row.versions.count()
+        cause.tell(by)
+        outbox.of_model(row, "deleted")
         try:
             of_row = Q(version__model=row)
             for table in (Job, VersionDataSet, Evidence):
@@ -126,14 +129,7 @@ def delete(*, by: Actor, model: RegisteredModel) -> None:
 
 def _refuse_governed(model: RegisteredModel, done: str) -> None:
     """Raise Denied when a version is, or ever was, in a protected stage."""
-    now_in = model.versions.filter(stage__in=_PROTECTED).order_by("-number").first()
-    change = (
-        StageChange.objects.filter(Q(from_stage__in=_PROTECTED) | Q(to_stage__in=_PROTECTED), version__model=model)
-        .select_related("version")
-        .order_by("-at")
-        .first()
-    )
-    version = now_in or (change.version if change else None)
+    version = stages.once_protected(model)
     if version is not None:
         raise Denied(
             f"{model} cannot be {done}: version {version.number} is or was in a protected stage. What is in a protected"

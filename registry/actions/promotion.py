@@ -10,7 +10,7 @@ from audit.actors import Actor
 from audit.clock import now
 from audit.errors import Conflict, Denied, Duplicate, Invalid, Stale
 from audit.events import Action
-from registry import grants, rules
+from registry import grants, outbox, protection, rules
 from registry.actions import stages, versions
 from registry.models import Decision, Grant, ModelVersion, PromotionRequest, RegisteredModel
 from registry.states import (
@@ -57,6 +57,7 @@ def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justifi
         seen = rules.current(request)
         request.sections, request.subject_digest = seen.sections, seen.subject_digest
         request.save(force_insert=True)
+        outbox.of_promotion(request, "requested", subject_digest=request.subject_digest)
         entry.record(
             on=request,
             after={"state": request.state, "stage": stage.value, "subject_digest": request.subject_digest},
@@ -67,6 +68,11 @@ def open_request(*, by: Actor, version: ModelVersion, target_stage: str, justifi
 
 
 def _protected(target_stage: str) -> Stage:
+    if protection.is_open():
+        raise Invalid(
+            "This installation protects no stage (PLIMSOLL_POLICIES=open): move the version there directly.",
+            code="nothing_protected",
+        )
     for stage in rules.POLICIES:
         if target_stage.lower() == stage.value.lower():
             return stage
@@ -86,6 +92,9 @@ def _text(value: str, name: str, most: int) -> str:
 
 
 def _check_can_open(by: Actor, version: ModelVersion, stage: Stage) -> None:
+    alarm = rules.alarm_on(version)
+    if alarm is not None:
+        raise Conflict(rules.alarm_words(alarm), code="artifact_alarm")
     if version.stage == stage:
         raise Conflict(f"{version} is in {stage.value} already.", code="already_there")
     live = PromotionRequest.objects.filter(
@@ -169,6 +178,7 @@ def decide(
         _count(request, seen, kind)
         request.sections, request.subject_digest = seen.sections, seen.subject_digest
         request.save(update_fields=["state", "approved_at", "closed_at", "sections", "subject_digest"])
+        outbox.of_promotion(request, "decided", decision=kind.value, subject_digest=seen.subject_digest)
         entry.record(
             before={"state": before},
             after={"state": request.state, "decision": kind.value, "subject_digest": seen.subject_digest},
@@ -239,6 +249,7 @@ def resubmit(*, by: Actor, request: PromotionRequest, comment: str) -> Promotion
         seen = rules.current(request)
         request.sections, request.subject_digest = seen.sections, seen.subject_digest
         request.save(update_fields=["state", "sections", "subject_digest"])
+        outbox.of_promotion(request, "resubmitted", subject_digest=seen.subject_digest)
         entry.record(
             before={"state": before},
             after={"state": request.state, "subject_digest": seen.subject_digest},
@@ -257,6 +268,7 @@ def withdraw(*, by: Actor, request: PromotionRequest, comment: str = "") -> Prom
         _move(request, RequestAct.WITHDRAW)
         request.closed_at = now()
         request.save(update_fields=["state", "closed_at"])
+        outbox.of_promotion(request, "withdrawn")
         entry.record(
             before={"state": before},
             after={"state": request.state},
@@ -287,18 +299,20 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
         version = _hold_version(request)
         seen = rules.current(request)
         _check_can_apply(request, seen, subject_digest)
-        before, replaced = request.state, seen.record.base
+        before, replaced, moment = request.state, seen.record.base, now()
         grant = _issue(request)
-        if replaced is not None:
-            Grant.objects.filter(version=replaced, stage=request.target_stage, state=GrantState.ACTIVE.value).update(
+        # One, unless this installation was open for a while and several came there.
+        for other in _holders(request):
+            Grant.objects.filter(version=other, stage=request.target_stage, state=GrantState.ACTIVE.value).update(
                 state=GrantState.REPLACED.value
             )
-            stages.move(replaced, Stage.ARCHIVED, by=by, grant=grant)
-        stages.move(version, Stage(request.target_stage), by=by, grant=grant)
-        stages.point(request.model, request.alias, version)
+            stages.move(other, Stage.ARCHIVED, by=by, grant=grant, at=moment)
+        stages.move(version, Stage(request.target_stage), by=by, grant=grant, at=moment)
+        stages.point(request.model, request.alias, version, by=by, grant=grant, at=moment)
         _move(request, RequestAct.APPLY)
         request.closed_at = now()
         request.save(update_fields=["state", "closed_at"])
+        outbox.of_promotion(request, "applied", alias=request.alias, grant=str(grant.pk))
         entry.record(
             before={"state": before, "in_stage": replaced.number if replaced else None},
             after={
@@ -312,6 +326,12 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
             policy={"id": request.policy["id"], "rev": request.policy["revision"]},
         )
         return grant
+
+
+def _holders(request: PromotionRequest) -> list[ModelVersion]:
+    """The other versions that are in the stage now; the model is locked, so none comes or goes."""
+    there = ModelVersion.objects.select_related("model").filter(model=request.model, stage=request.target_stage)
+    return list(there.filter(deleted_at=None).exclude(pk=request.version_id).order_by("number"))
 
 
 def _check_can_apply(request: PromotionRequest, seen: rules.Current, subject_digest: str) -> None:

@@ -7,18 +7,20 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from access import policy
 from audit import door
 from audit.actors import Actor
 from audit.clock import now
-from audit.errors import Conflict, Denied, DomainError, Invalid, NotFound
+from audit.errors import Conflict, DomainError, Invalid, NotFound
 from audit.events import Action
-from registry import fields, jobs, sources, tracking
-from registry.actions import stages
+from registry import fields, jobs, outbox, sources, tracking
+from registry.actions import cause, runs, stages
 from registry.models import ModelVersion, PromotionRequest, RegisteredModel, VersionTag
-from registry.states import LIVE, PROTECTED_STAGES, JobKind, Stage
+from registry.queries import visible
+from registry.states import LIVE, JobKind, Stage
 
 log = logging.getLogger("plimsoll.registry")
 
@@ -51,8 +53,11 @@ def create(
         fields.check_text(run_link, "run_link", fields.MOST_SOURCE)
         fields.check_description(description)
         fields.check_tags(tags)
+        tuned = runs.fine_tuned_from(by, tags)
         version = _numbered(by, row, origin, run_link, description)
+        runs.grow(version, origin.source, tuned)
         VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in tags.items())
+        outbox.of_new_version(version, tags)
         if origin.storage_location:
             jobs.enqueue(version=version, kind=JobKind.ARTIFACT, requested_by=by.account or "")
         entry.record(
@@ -116,8 +121,11 @@ def _tell_tracking(version: ModelVersion, logged: tracking.LoggedModel | None) -
     try:
         known = json.loads(logged.tags.get(VERSIONS_TAG) or "[]")
         mine: dict[str, Any] = {"name": version.model.name, "version": version.number}
-        tracking.tag_logged_model(logged.model_id, {VERSIONS_TAG: json.dumps([*known, mine])})
-    except (DomainError, ValueError, TypeError) as error:
+        # MLflow's client writes the same note once more, with the number as text: each version is kept once.
+        notes = {(entry["name"], str(entry["version"])): entry for entry in reversed([*known, mine])}
+        told = json.dumps(list(reversed(notes.values())))
+        tracking.tag_logged_model(logged.model_id, {VERSIONS_TAG: told})
+    except (DomainError, ValueError, TypeError, KeyError) as error:
         log.warning("a logged model was not told of its version", extra={"error": type(error).__name__})
 
 
@@ -125,9 +133,11 @@ def update(*, by: Actor, version: ModelVersion, description: str | None) -> Mode
     """Replace the description; None clears it."""
     with door.open(by, Action.VERSION_UPDATE, on=version) as entry:
         row = _present(entry.locked)
+        stages.refuse_frozen(row, "its description cannot change")
         row.description = fields.check_description(description)
         row.updated_at = now()
         row.save(update_fields=["description", "updated_at"])
+        outbox.of_version(row, "updated", data={"changed": ["description"]})
         entry.record(after={"described": description is not None}, private={"description": description or ""})
         return row
 
@@ -141,46 +151,44 @@ def transition(*, by: Actor, version: ModelVersion, stage: str, archive_existing
         row = locked(by, Action.VERSION_STAGE, version)
         to_stage = fields.stage_of(stage)
         stages.refuse_protected_stage(row, to_stage)
-        archived = _archive_others(by, row, to_stage) if archive_existing else []
-        before = row.stage
-        stages.move(row, to_stage, by=by)
+        before, moment = row.stage, now()
+        archived = _archive_others(by, row, to_stage, moment) if archive_existing else []
+        stages.move(row, to_stage, by=by, at=moment)
         entry.record(before={"stage": before}, after={"stage": to_stage.value, "archived": archived})
         return row
 
 
-def _archive_others(by: Actor, version: ModelVersion, stage: Stage) -> list[int]:
+def _archive_others(by: Actor, version: ModelVersion, stage: Stage, moment: datetime) -> list[int]:
     if stage in {Stage.NONE, Stage.ARCHIVED}:
         raise Invalid(
-            f"Invalid Model Version stage {stage.value} for archiving existing versions: only versions in Staging or"
-            " Production can be archived by another that takes their place.",
+            f"Model version transition cannot archive existing model versions because '{stage.value}' is not an Active"
+            " stage. Valid stages are ['Staging', 'Production']",
             code="nothing_to_archive",
         )
     others = ModelVersion.objects.select_for_update().filter(model=version.model, stage=stage.value, deleted_at=None)
     moved = list(others.exclude(pk=version.pk).order_by("number"))
     for other in moved:
-        stages.move(other, Stage.ARCHIVED, by=by)
+        stages.move(other, Stage.ARCHIVED, by=by, at=moment)
     return [other.number for other in moved]
 
 
 def delete(*, by: Actor, version: ModelVersion) -> None:
     """Delete a version: its number stays used, its digest and its history stay, what it says of people and places goes.
 
-    Raises Denied while it is in a protected stage, Conflict while a promotion of it is asked for.
+    Raises Denied when it is or was in a protected stage, Conflict while a promotion of it is asked for.
     """
     with door.open(by, Action.VERSION_DELETE, on=version.subject()) as entry:
         row = locked(by, Action.VERSION_DELETE, version)
-        if Stage(row.stage) in PROTECTED_STAGES:
-            raise Denied(
-                f"{row} is in {row.stage} and cannot be deleted: promote another version in its place first, at"
-                f" {stages.promotion_address(row.model.name, row.number)} .",
-                code="protected_stage",
-            )
+        stages.refuse_frozen(row, "it cannot be deleted")
+        for alias in row.aliases.values_list("name", flat=True):
+            stages.refuse_protected_alias(row.model, alias, row.number)
         if PromotionRequest.objects.filter(version=row, state__in=_LIVE).exists():
             raise Conflict(
                 f"{row} cannot be deleted while a promotion request for it is live: withdraw the request first.",
                 code="live_request",
             )
         before = {"stage": row.stage, "artifact": row.artifact_digest}
+        cause.tell(by)
         row.aliases.all().delete()
         row.tags.all().delete()
         row.deleted_at = row.updated_at = now()
@@ -189,6 +197,7 @@ def delete(*, by: Actor, version: ModelVersion) -> None:
         row.storage_location = row.logged_model_id = ""
         row.save()
         RegisteredModel.objects.filter(pk=row.model_id).update(updated_at=row.updated_at)
+        outbox.of_version(row, "deleted")
         entry.record(before=before, after={"deleted": True})
 
 
@@ -207,5 +216,5 @@ def locked(by: Actor, action: Action, version: ModelVersion) -> ModelVersion:
 
 def _present(version: ModelVersion) -> ModelVersion:
     if version.deleted_at is not None:
-        raise NotFound(f"Model Version (name={version.model.name}, version={version.number}) not found")
+        raise visible.no_version(version.model.name, version.number)
     return version

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
@@ -18,18 +19,24 @@ from registry.models import Job
 log = logging.getLogger("plimsoll.jobs")
 
 
-def run(job_id: str, do: Callable[[Job], object]) -> None:
+class GiveUp(Protocol):
+    """What ends a job that is not tried again; for reports, ``evidence.give_up``."""
+
+    def __call__(self, *, job: Job, fence: int, sentence: str) -> object: ...
+
+
+def run(job_id: str, do: Callable[[Job], object], give_up: GiveUp = evidence.give_up) -> None:
     """Do the job if it is to be had; never raises for what goes wrong inside it.
 
-    ``do`` attaches its result and so ends the job. When it raises, the job is tried again, up to three times; then an
-    ERROR stands where the report would be.
+    ``do`` attaches its result and so ends the job. When it raises, the job is tried again, up to three times; then
+    ``give_up`` ends it: for a report, an ERROR stands where it would be.
     """
     with own_connections():
         job = jobs.claim(job_id)
         if job is None:
             log.info("job is gone, done, or in other hands", extra={"job": job_id})
         else:
-            _carry_out(job, do)
+            _carry_out(job, do, give_up)
 
 
 @contextmanager
@@ -48,7 +55,7 @@ def own_connections() -> Iterator[None]:
             close_old_connections()
 
 
-def _carry_out(job: Job, do: Callable[[Job], object]) -> None:
+def _carry_out(job: Job, do: Callable[[Job], object], give_up: GiveUp) -> None:
     facts = {"job": str(job.pk), "kind": job.kind, "attempt": job.attempts}
     try:
         if job.version.deleted_at is not None:
@@ -56,33 +63,33 @@ def _carry_out(job: Job, do: Callable[[Job], object]) -> None:
                 jobs.abandon(job, job.fence, "The model version was deleted.")
         elif job.attempts > jobs.MOST_ATTEMPTS:
             sentence = f"The worker was lost {jobs.MOST_ATTEMPTS} times while it worked on this."
-            evidence.give_up(job=job, fence=job.fence, sentence=job.error or sentence)
+            give_up(job=job, fence=job.fence, sentence=job.error or sentence)
         else:
-            _attempt(job, do)
+            _attempt(job, do, give_up)
         log.info("job ended", extra=facts)
     except jobs.LeaseLostError:
         log.warning("job was taken over by another worker", extra=facts)
 
 
-def _attempt(job: Job, do: Callable[[Job], object]) -> None:
+def _attempt(job: Job, do: Callable[[Job], object], give_up: GiveUp) -> None:
     try:
         with _held(job):
             do(job)
     except jobs.LeaseLostError:
         raise
     except DomainError as error:
-        _failed(job, error.sentence)
+        _failed(job, error.sentence, give_up)
     except Exception as error:
         # Whatever a job dies of, its row must say so; the log has the rest.
         log.exception("job failed", extra={"job": str(job.pk), "kind": job.kind})
-        _failed(job, f"The job ended with an unexpected error ({type(error).__name__}).")
+        _failed(job, f"The job ended with an unexpected error ({type(error).__name__}).", give_up)
 
 
-def _failed(job: Job, sentence: str) -> None:
+def _failed(job: Job, sentence: str, give_up: GiveUp) -> None:
     if job.attempts < jobs.MOST_ATTEMPTS:
         jobs.retry(job, job.fence, sentence)
     else:
-        evidence.give_up(job=job, fence=job.fence, sentence=sentence)
+        give_up(job=job, fence=job.fence, sentence=sentence)
 
 
 @contextmanager

@@ -2,11 +2,18 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import MD5
 
 from audit.clock import now
 from audit.ids import uuid7
 from audit.subjects import Subject
-from registry.states import Stage, VersionStatus
+from registry.states import PROMPT_TAG, Stage, VersionStatus
+
+_PROMPT = Q(key=PROMPT_TAG, value="true")
+
+
+def _of_present(name: str, *fields: str) -> models.Index:
+    return models.Index(fields=fields, condition=Q(deleted_at=None), name=f"registry_version_{name}")
 
 
 class RegisteredModel(models.Model):
@@ -35,7 +42,8 @@ class ModelVersion(models.Model):
     """One version: where its files are, what they hash to, and the stage it is in."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    # The foreign keys of these tables have no index of their own: a unique constraint begins with them.
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()
     description = models.CharField(max_length=5000, null=True)
     source = models.CharField(max_length=500)
@@ -44,6 +52,9 @@ class ModelVersion(models.Model):
     run_link = models.CharField(max_length=500, blank=True)
     logged_model_id = models.CharField(max_length=64, blank=True)
     stage = models.CharField(max_length=20, default=Stage.NONE.value)
+    # Whether the stage, which the shipped policies protect, was entered while this installation protected nothing.
+    # Only such a version may share its stage: whoever forgets the column gets the strict rule.
+    stage_open = models.BooleanField(default=False, db_default=False)
     status = models.CharField(max_length=30, default=VersionStatus.READY.value)
     status_message = models.CharField(max_length=500, blank=True)
     created_by = models.CharField(max_length=64)
@@ -62,10 +73,28 @@ class ModelVersion(models.Model):
                 condition=Q(stage__in=[stage.value for stage in Stage]), name="registry_version_stage_known"
             ),
             models.UniqueConstraint(
-                fields=["model"], condition=Q(stage=Stage.PRODUCTION.value), name="registry_version_one_in_production"
+                fields=["model"],
+                condition=Q(stage=Stage.PRODUCTION.value, stage_open=False),
+                name="registry_version_one_in_production",
+            ),
+            models.CheckConstraint(
+                condition=Q(stage_open=False) | Q(stage=Stage.PRODUCTION.value), name="registry_version_open_stage"
             ),
         )
-        indexes = (models.Index(fields=["-updated_at", "model", "-number"], name="registry_version_recent"),)
+        # Every order and filter of the searches has its index; deleted versions are in none of them.
+        indexes = (
+            _of_present("recent", "-updated_at", "model", "-number"),
+            _of_present("newest", "-created_at", "model", "-number"),
+            _of_present("highest", "-number"),
+            _of_present("of_model", "model", "-updated_at", "-number"),
+            _of_present("latest", "model", "stage", "-number"),
+            models.Index(fields=["run_id"], opclasses=["varchar_pattern_ops"], name="registry_version_run"),
+            models.Index(fields=["source"], opclasses=["varchar_pattern_ops"], name="registry_version_source"),
+            models.Index(
+                fields=["storage_location"], opclasses=["varchar_pattern_ops"], name="registry_version_storage"
+            ),
+            models.Index(fields=["logged_model_id"], opclasses=["varchar_pattern_ops"], name="registry_version_logged"),
+        )
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
@@ -77,12 +106,17 @@ class ModelVersion(models.Model):
 class ModelTag(models.Model):
     """A key and a value on a registered model."""
 
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tags")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tags", db_index=False)
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["model", "key"], name="registry_modeltag_once"),)
+        indexes = (
+            # A value may be longer than an entry of an index; its hash is not.
+            models.Index("key", MD5("value"), "model", name="registry_modeltag_found"),
+            models.Index(fields=["model"], condition=_PROMPT, name="registry_prompt_models"),
+        )
 
     def __str__(self) -> str:
         return self.key
@@ -91,12 +125,16 @@ class ModelTag(models.Model):
 class VersionTag(models.Model):
     """A key and a value on a model version."""
 
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="tags")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="tags", db_index=False)
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["version", "key"], name="registry_versiontag_once"),)
+        indexes = (
+            models.Index("key", MD5("value"), "version", name="registry_versiontag_found"),
+            models.Index(fields=["version"], condition=_PROMPT, name="registry_prompt_versions"),
+        )
 
     def __str__(self) -> str:
         return self.key
@@ -105,7 +143,7 @@ class VersionTag(models.Model):
 class Alias(models.Model):
     """A name that points at one version of a model."""
 
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases", db_index=False)
     name = models.CharField(max_length=255)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="aliases")
 

@@ -65,8 +65,8 @@ class PromotionRequest(models.Model):
         listed = list(rows)
         owners: dict[UUID, set[str]] = {}
         links = VersionDataSet.objects.filter(version__in={row.version_id for row in listed})
-        for version, owner in links.values_list("version_id", "data_set__created_by"):
-            owners.setdefault(version, set()).add(owner)
+        for version, *people in links.values_list("version_id", "data_set__created_by", "data_set__owner"):
+            owners.setdefault(version, set()).update(filter(None, people))
         return [
             Subject(
                 type="promotion_request",

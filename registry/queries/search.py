@@ -11,16 +11,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
-from django.db.models import CharField, Exists, F, Lookup, Model, OuterRef, Q, QuerySet, TextField
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Lookup,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+)
+from django.db.models.functions import MD5, Coalesce
 
 from audit.actors import Actor
 from audit.errors import Invalid
 from registry import filters
-from registry.fields import PROMPT_TAG
-from registry.filters import Clause, OrderKey
+from registry.filters import Clause
 from registry.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
 from registry.queries import visible
+from registry.states import PROMPT_TAG
 
 Row = TypeVar("Row", bound=Model)
 
@@ -34,7 +49,6 @@ _VERSION_ATTRIBUTES: Final = {
 _MODEL_COLUMNS: Final = {
     "name": "name",
     "timestamp": "updated_at",
-    "creation_timestamp": "created_at",
     "last_updated_timestamp": "updated_at",
 }
 _VERSION_COLUMNS: Final = {
@@ -46,6 +60,7 @@ _VERSION_COLUMNS: Final = {
     "last_updated_timestamp": "updated_at",
 }
 _VERSION_ORDER: Final = ("name", "version_number", "creation_timestamp", "last_updated_timestamp")
+_RECENT: Final = ("last_updated_timestamp DESC",)
 _MOMENTS: Final = frozenset({"created_at", "updated_at"})
 
 
@@ -98,32 +113,38 @@ def models(
 ) -> Page[RegisteredModel]:
     """Registered models by filter; by name unless ordered otherwise. Raises Invalid for a filter, order or token."""
     clauses = filters.parse(filter_text, _MODEL_ATTRIBUTES)
-    order = [(_MODEL_COLUMNS[entry.key], entry.descending) for entry in _ordered(order_by, _MODEL_COLUMNS)]
+    order = [(_MODEL_COLUMNS[entry.key], entry.descending) for entry in filters.parse_order(order_by, _MODEL_COLUMNS)]
     if len({column for column, _ in order}) < len(order):
         raise Invalid("`order_by` contains duplicate fields.", code="bad_order")
     rows = visible.models(by).filter(_attributes(clauses, _MODEL_COLUMNS))
-    rows = _tagged(rows, clauses, ModelTag.objects.filter(model=OuterRef("pk")))
+    rows = _tagged(rows, clauses, ModelTag.objects.all(), "model")
     return _page(rows, _completed(order, [("name", False)]), most, token)
 
 
 def versions(
     by: Actor, *, filter_text: str = "", order_by: Sequence[str] = (), most: int, token: str = ""
 ) -> Page[ModelVersion]:
-    """Versions by filter; those touched last come first unless ordered otherwise. Raises as ``models``."""
+    """Versions by filter; those touched last come first unless ordered otherwise. Raises as ``models``.
+
+    Two models touched in one microsecond stand in the order of their keys: MLflow would sort them by name, which no
+    index could hold together with the time.
+    """
     clauses = filters.parse(filter_text, _VERSION_ATTRIBUTES)
-    asked = order_by or ("last_updated_timestamp DESC",)
-    order = [(_VERSION_COLUMNS[entry.key], entry.descending) for entry in _ordered(asked, _VERSION_ORDER)]
+    keys = filters.parse_order(order_by or _RECENT, _VERSION_ORDER, named="attribute key")
+    order = [(_VERSION_COLUMNS[entry.key], entry.descending) for entry in keys]
+    ties = [("model_id", False)] if order[0][0] in _MOMENTS else [("model__name", False)]
+    order = _completed(order, [*ties, ("number", True)])
+    if any(not clause.tag and (clause.key, clause.operator) == ("name", "=") for clause in clauses):
+        order = [key for key in order if key[0] not in {"model__name", "model_id"}]  # they are of one model
     rows = visible.versions(by).filter(_attributes(clauses, _VERSION_COLUMNS)).defer("artifact_manifest")
-    rows = _tagged(rows, clauses, VersionTag.objects.filter(version=OuterRef("pk")))
-    return _page(rows, _completed(order, [("model__name", False), ("number", True)]), most, token)
-
-
-def _ordered(entries: Sequence[str], keys: Mapping[str, str] | Sequence[str]) -> list[OrderKey]:
-    return filters.parse_order(entries, keys)
+    rows = _tagged(rows, clauses, VersionTag.objects.all(), "version")
+    return _page(rows, order, most, token)
 
 
 def _completed(order: list[tuple[str, bool]], ties: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
     named = {column for column, _ in order}
+    if "model__name" in named:
+        named.add("model_id")
     return order + [tie for tie in ties if tie[0] not in named]
 
 
@@ -136,25 +157,42 @@ def _attributes(clauses: list[Clause], columns: Mapping[str, str]) -> Q:
 
 
 def _compared(column: str, clause: Clause) -> Q:
+    if column == "model__name" and clause.operator == "=":
+        # The one model of that name, found first: then an index of versions by model has the order, too.
+        return Q(model_id=RegisteredModel.objects.filter(name=clause.value).values("pk")[:1])
     compared = Q(**{f"{column}__{_LOOKUPS[clause.operator]}": clause.value})
     return ~compared if clause.operator in _NEGATED else compared
 
 
-def _tagged(rows: QuerySet[Row], clauses: list[Clause], tags: QuerySet[Any]) -> QuerySet[Row]:
+def _tagged(rows: QuerySet[Row], clauses: list[Clause], tags: QuerySet[Any], owner: str) -> QuerySet[Row]:
     """Every tag clause needs the tag to be there, ``!=`` too. Prompts are left out unless a clause asks for them."""
+    tags = tags.filter(**{owner: OuterRef("pk")})
     by_key: dict[str, list[Clause]] = {}
     for clause in clauses:
         if clause.tag:
             by_key.setdefault(clause.key, []).append(clause)
     if not _asks_for_prompts(by_key.get(PROMPT_TAG, [])):
         by_key.pop(PROMPT_TAG, None)
-        rows = rows.filter(~Exists(tags.filter(key=PROMPT_TAG, value__iexact="true")))
+        rows = rows.filter(~Exists(tags.filter(key=PROMPT_TAG, value="true")))
     for key, same in by_key.items():
         found = tags.filter(key=key)
         for clause in same:
-            found = found.filter(_compared("value", clause))
+            found = (
+                _valued(found, str(clause.value))
+                if clause.operator == "="
+                else found.filter(_compared("value", clause))
+            )
         rows = rows.filter(Exists(found))
     return rows
+
+
+def _valued(tags: QuerySet[Any], value: str) -> QuerySet[Any]:
+    """Tags with this value: by the hash that is in the index, then by the value itself. That is wrapped, or the planner
+    would take the two for independent and expect far too few.
+    """
+    same = ExpressionWrapper(Q(value=value), output_field=BooleanField())
+    hashed: QuerySet[Any] = tags.alias(hashed=MD5("value"))
+    return hashed.filter(Coalesce(same, False), hashed=MD5(Value(value)))
 
 
 def _asks_for_prompts(clauses: list[Clause]) -> bool:
@@ -178,7 +216,9 @@ def _after(order: list[tuple[str, bool]], values: list[Any]) -> Q:
     for (column, descending), value in zip(order, values, strict=True):
         found |= equal & Q(**{f"{column}__{'lt' if descending else 'gt'}": value})
         equal &= Q(**{column: value})
-    return found
+    # Said once more of the first key alone: this is where an index begins to read.
+    column, descending = order[0]
+    return found & Q(**{f"{column}__{'lte' if descending else 'gte'}": values[0]})
 
 
 def _shape(order: list[tuple[str, bool]]) -> list[str]:
@@ -191,7 +231,9 @@ def _token(order: list[tuple[str, bool]], row: Model) -> str:
         value: Any = row
         for name in column.split("__"):
             value = getattr(value, name)
-        values.append(value.isoformat() if isinstance(value, datetime) else value)
+        values.append(
+            value.isoformat() if isinstance(value, datetime) else str(value) if column == "model_id" else value
+        )
     body = json.dumps({"after": values, "order": _shape(order)}, separators=(",", ":"))
     return base64.urlsafe_b64encode(body.encode()).decode()
 
@@ -212,10 +254,12 @@ def _read_token(token: str, order: list[tuple[str, bool]]) -> list[Any]:
         raise wrong from None
 
 
-def _value(column: str, value: object, wrong: Invalid) -> datetime | int | str:
+def _value(column: str, value: object, wrong: Invalid) -> datetime | int | str | UUID:
     if column == "number":
         if isinstance(value, int) and 0 <= value < 2**31:
             return value
+    elif column == "model_id" and isinstance(value, str):
+        return UUID(value)
     elif isinstance(value, str) and "\x00" not in value:
         moment = datetime.fromisoformat(value) if column in _MOMENTS else None
         if moment is None:

@@ -50,19 +50,34 @@ def model(by: Actor, name: str) -> RegisteredModel:
     """The model with this name; NotFound when there is none or it is not visible."""
     row = models(by).filter(name=_text(name)).first()
     if row is None:
-        raise NotFound(f"Registered Model with name={name[:MOST_NAME]} not found")
+        raise no_model(name)
     return row
 
 
 def version(by: Actor, name: str, number: str | int) -> ModelVersion:
     """Version ``number`` of a model; Invalid when it is no number, NotFound as for ``model``."""
-    text = str(number)
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise Invalid(f"Parameter 'version' must be an integer, got '{text[:40]}'.", code="bad_version")
-    row = versions(by).filter(model__name=_text(name), number=int(text)).first() if int(text) < 2**31 else None
+    try:
+        wanted = int(number)
+    except ValueError:
+        raise Invalid(f"Parameter 'version' must be an integer, got '{number!s:.40}'.", code="bad_version") from None
+    row = versions(by).filter(model__name=_text(name), number=wanted).first() if 0 < wanted < 2**31 else None
     if row is None:
-        raise NotFound(f"Model Version (name={name[:MOST_NAME]}, version={text}) not found")
+        raise no_version(name, wanted)
     return row
+
+
+def no_model(name: str) -> NotFound:
+    """There is no such model, or it is not theirs to see."""
+    return NotFound(f"There is no model called {name[:MOST_NAME]}.", details={"model": name[:MOST_NAME]})
+
+
+def no_version(name: str, number: int) -> NotFound:
+    """There is no such version, or it is not theirs to see."""
+    shown = number if abs(number) < 10**20 else "…"
+    return NotFound(
+        f"There is no version {shown} of {name[:MOST_NAME]}.",
+        details={"model": name[:MOST_NAME], "version": str(shown)},
+    )
 
 
 def data_set(by: Actor, name: str, number: str | int) -> DataSet:

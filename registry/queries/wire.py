@@ -6,12 +6,15 @@ Which rows are found is ``visible.py`` and ``search.py``; how they look on the w
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.db.models import OuterRef, Subquery
+
 from access.models import User
 from audit.actors import Actor
 from audit.errors import Invalid, NotFound
 from registry import fields
 from registry.models import Alias, ModelTag, ModelVersion, RegisteredModel, VersionTag
 from registry.queries import visible
+from registry.states import Stage
 
 Pairs = list[tuple[str, str]]
 
@@ -80,9 +83,13 @@ def models(rows: Sequence[RegisteredModel]) -> list[ModelRecord]:
 
 
 def _latest(models_: Iterable[object]) -> list[ModelVersion]:
-    rows = ModelVersion.objects.select_related("model").defer("artifact_manifest")
-    present = rows.filter(model__in=list(models_), deleted_at=None)
-    return list(present.order_by("model_id", "stage", "-number").distinct("model_id", "stage"))
+    """The highest version of each model in each stage: looked up by index, however many versions there are."""
+    of_model = ModelVersion.objects.filter(model=OuterRef("pk"), deleted_at=None).order_by("-number").values("pk")
+    highest = [Subquery(of_model.filter(stage=stage.value)[:1]) for stage in Stage]
+    found = RegisteredModel.objects.filter(pk__in=list(models_)).values_list(*highest)
+    keys = [key for row in found for key in row if key is not None]
+    rows = ModelVersion.objects.select_related("model").defer("artifact_manifest").filter(pk__in=keys)
+    return list(rows.order_by("model_id", "stage"))
 
 
 def _user_names(accounts: Iterable[str]) -> dict[str, str]:

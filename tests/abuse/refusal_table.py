@@ -4,6 +4,7 @@ test_refusals_recorded.py.
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,8 @@ from audit.events import Action
 from audit.queries import Filter
 from erasure.actions import closing, deciding, discovery, execution
 from registry import fields
-from registry.actions import aliases, data_sets, evidence, models, promotion, tags, versions
+from registry.actions import aliases, checks, data_sets, evidence, models, promotion, tags, versions, webhooks
+from registry.actions.webhooks import Changes
 from registry.models import DataSet
 from registry.states import DecisionKind, EvidenceKind
 from tests import erasure_cases, factories
@@ -29,12 +31,32 @@ A = Action
 R = Refusal
 HALF = "x" * 10_001
 
+
+def hooked(**said: Any) -> Changes:
+    """A webhook that would do, or not."""
+    given = {"name": "ci", "url": "https://192.31.195.1/", "events": ["prompt.created"], **said}
+    return Changes(**given)
+
+
 # Each act, done by somebody who may not, and by nobody: (action, type of its object, the act).
 ACTS: list[tuple[Action, str, Callable[[World, Actor], Any]]] = [
     (A.USER_CREATE, "installation", lambda w, by: actions.create_user(by=by, username="zoe", password=None)),
     (A.ROLE_GRANT, "user", lambda w, by: actions.grant_role(by=by, user=w.user, role=Role.AUDITOR)),
     (A.ROLE_REVOKE, "user", lambda w, by: actions.revoke_role(by=by, grant=w.grant())),
     (A.LINK_CREATE, "user", lambda w, by: actions.create_sign_in_link(by=by, user=w.user)),
+    (A.USER_CLOSE, "user", lambda w, by: actions.close_account(by=by, user=w.user)),
+    (A.USER_REOPEN, "user", lambda w, by: actions.reopen_account(by=by, user=w.user)),
+    (A.PASSWORD_RESET, "user", lambda w, by: actions.reset_password(by=by, user=w.user)),
+    (A.OWNER_SET, "user", lambda w, by: actions.set_owner(by=by, service=w.robot, owner=w.user)),
+    (A.GROUP_CREATE, "installation", lambda w, by: actions.create_group(by=by, name="Risk")),
+    (A.GROUP_UPDATE, "group", lambda w, by: actions.update_group(by=by, group=w.group, name="x", description="")),
+    (A.GROUP_CLOSE, "group", lambda w, by: actions.close_group(by=by, group=w.group)),
+    (A.MEMBER_ADD, "user", lambda w, by: actions.add_member(by=by, group=w.group, user=w.user)),
+    (A.MEMBER_REMOVE, "user", lambda w, by: actions.remove_member(by=by, group=w.group, user=w.author)),
+    (A.ROLE_GRANT, "group", lambda w, by: actions.grant_role(by=by, group=w.group, role=Role.AUDITOR)),
+    (A.TOKEN_REVOKE, "user", lambda w, by: actions.revoke_token(by=by, token=w.token)),
+    (A.SESSION_REVOKE, "user", lambda w, by: actions.revoke_session(by=by, session=w.session)),
+    (A.SESSION_REVOKE, "user", lambda w, by: actions.end_sessions(by=by, user=w.author)),
     (A.PRIVACY_ERASE, "user", lambda w, by: erase_person(by=by, user=w.user, legal_basis=LegalBasis.OBJECTION)),
     (A.MODEL_CREATE, "registered_model", lambda w, by: models.create(by=by, name="new")),
     (A.MODEL_UPDATE, "registered_model", lambda w, by: models.update(by=by, model=w.model, description="x")),
@@ -57,6 +79,13 @@ ACTS: list[tuple[Action, str, Callable[[World, Actor], Any]]] = [
         by=by, version=w.version, data_set=DataSet.objects.all()[0], role="validation")),
     (A.EVIDENCE_REQUEST, "model_version", lambda w, by: evidence.request_report(
         by=by, version=w.version, kind=EvidenceKind.ARTIFACT)),
+    (A.ARTIFACT_CHECK, "model_version", lambda w, by: checks.ask(by=by, version=w.version)),
+    (A.WEBHOOK_CREATE, "installation", lambda w, by: webhooks.create(by=by, changes=hooked())),
+    (A.WEBHOOK_UPDATE, "webhook", lambda w, by: webhooks.update(by=by, hook=w.hook, changes=Changes(name="x"))),
+    (A.WEBHOOK_UPDATE, "webhook", lambda w, by: webhooks.update(by=by, hook=w.hook, changes=hooked())),
+    (A.WEBHOOK_DELETE, "webhook", lambda w, by: webhooks.delete(by=by, hook=w.hook)),
+    (A.WEBHOOK_TEST, "webhook", lambda w, by: webhooks.send_test(by=by, hook=w.hook)),
+    (A.WEBHOOK_REDELIVER, "webhook", lambda w, by: webhooks.redeliver(by=by, hook=w.hook, sent=w.sent)),
     (A.PROMOTION_REQUEST, "model_version", lambda w, by: w.file(by)),
     (A.PROMOTION_REQUEST, "promotion_request", lambda w, by: promotion.resubmit(by=by, request=w.request, comment="")),
     (A.PROMOTION_DECIDE, "promotion_request", lambda w, by: w.decide(by)),
@@ -76,8 +105,7 @@ ACTS: list[tuple[Action, str, Callable[[World, Actor], Any]]] = [
 # Open to every account, so only nobody is refused.
 ANYONE: list[tuple[Action, str, Callable[[World, Actor], Any]]] = [
     (A.TOKEN_CREATE, "user", lambda w, by: actions.create_token(by=by, user=w.user, name="ci")),
-    (A.TOKEN_REVOKE, "user", lambda w, by: actions.revoke_token(by=by, token=actions.create_token(
-        by=SYSTEM, user=w.user, name="ci")[0])),
+    (A.PASSWORD_CHANGE, "user", lambda w, by: actions.change_password(by=by, current=None, new="x" * 20)),
     (A.SESSION_OPEN, "user", lambda w, by: actions.open_session(by=by)),
     (A.SESSION_CLOSE, "user", lambda w, by: actions.close_session(by=by)),
 ]  # fmt: skip
@@ -108,13 +136,74 @@ REFUSALS: list[Refusal] = [
     ],
     R(A.ROLE_REVOKE, "not_found", "user", lambda w, grant: actions.revoke_role(by=w.boss, grant=grant),
       lambda w: (grant := w.grant(), actions.revoke_role(by=w.boss, grant=grant))[0]),
-    R(A.TOKEN_CREATE, "not_found", "user", lambda w, _: actions.create_token(by=w.boss, user=w.user, name="x")),
+    R(A.ROLE_REVOKE, "last_administrator", "user", lambda w, last: actions.revoke_role(by=w.boss, grant=last),
+      World.last_administrator),
+    R(A.ROLE_GRANT, "group_closed", "group", lambda w, _: actions.grant_role(
+        by=w.boss, group=w.group, role=Role.AUDITOR), World.closed_group),
+    R(A.ROLE_GRANT, "role_held", "group", lambda w, _: actions.grant_role(
+        by=w.boss, group=w.group, role=Role.VIEWER), lambda w: actions.grant_role(
+        by=w.boss, group=w.group, role=Role.VIEWER)),
+    R(A.USER_CREATE, "bad_username", "installation", lambda w, _: w.admin("Erased-1")),
+    R(A.USER_CREATE, "service_password", "installation", lambda w, _: w.admin(
+        password="a-long-pass-phrase-1", is_service=True)),
+    R(A.USER_CREATE, "bad_owner", "installation", lambda w, _: w.admin(owner=w.author)),
+    R(A.USER_CREATE, "bad_owner", "installation", lambda w, _: w.admin(is_service=True, owner=w.robot)),
+    R(A.OWNER_SET, "bad_owner", "user", lambda w, _: actions.set_owner(by=w.boss, service=w.user, owner=w.author)),
+    R(A.OWNER_SET, "bad_owner", "user", lambda w, _: actions.set_owner(by=w.boss, service=w.robot, owner=w.robot)),
+    R(A.OWNER_SET, "owner_already", "user", lambda w, _: actions.set_owner(
+        by=w.boss, service=w.robot, owner=w.author)),
+    R(A.USER_CLOSE, "own_account", "user", lambda w, _: actions.close_account(
+        by=w.boss, user=User.objects.get(pk=w.boss.account))),
+    R(A.USER_CLOSE, "last_administrator", "user", lambda w, _: actions.close_account(
+        by=SYSTEM, user=User.objects.get(pk=w.boss.account)), World.last_administrator),
+    R(A.USER_CLOSE, "closed_already", "user", lambda w, _: actions.close_account(by=w.boss, user=w.user),
+      lambda w: actions.close_account(by=w.boss, user=w.user)),
+    R(A.USER_REOPEN, "open_already", "user", lambda w, _: actions.reopen_account(by=w.boss, user=w.user)),
+    R(A.USER_REOPEN, "erased_already", "user", lambda w, _: actions.reopen_account(by=w.boss, user=w.user),
+      lambda w: erase_person(by=w.olga, user=w.user, legal_basis=LegalBasis.OBJECTION)),
+    R(A.PASSWORD_RESET, "service_password", "user", lambda w, _: actions.reset_password(by=w.boss, user=w.robot)),
+    R(A.PASSWORD_RESET, "account_closed", "user", lambda w, _: actions.reset_password(by=w.boss, user=w.user),
+      lambda w: actions.close_account(by=w.boss, user=w.user)),
+    R(A.LINK_CREATE, "service_password", "user", lambda w, _: actions.create_sign_in_link(by=w.boss, user=w.robot)),
+    R(A.PASSWORD_CHANGE, "weak_password", "user", lambda w, _: actions.change_password(
+        by=w.own, current=None, new="short")),
+    R(A.PASSWORD_CHANGE, "service_password", "user", lambda w, _: actions.change_password(
+        by=actor_of(w.robot, "bearer"), current=None, new="a-long-pass-phrase-1")),
+    R(A.GROUP_CREATE, "group_exists", "installation", lambda w, _: actions.create_group(
+        by=w.boss, name=w.group.name.upper())),
+    *[
+        R(A.GROUP_CREATE, code, "installation", lambda w, _, said=said: actions.create_group(by=w.boss, **said))
+        for code, said in (("bad_group_name", {"name": " "}), ("bad_group_name", {"name": "x" * 101}),
+                           ("bad_group_name", {"name": "a\nb"}), ("bad_text", {"name": "a", "description": "x" * 1001}))
+    ],
+    R(A.GROUP_UPDATE, "group_closed", "group", lambda w, _: actions.update_group(
+        by=w.boss, group=w.group, name="x", description=""), World.closed_group),
+    R(A.GROUP_CLOSE, "group_closed", "group", lambda w, _: actions.close_group(by=w.boss, group=w.group),
+      World.closed_group),
+    R(A.MEMBER_ADD, "member_already", "user", lambda w, _: actions.add_member(
+        by=w.boss, group=w.group, user=w.author)),
+    R(A.MEMBER_ADD, "group_closed", "user", lambda w, _: actions.add_member(
+        by=w.boss, group=w.group, user=w.user), World.closed_group),
+    R(A.MEMBER_ADD, "account_closed", "user", lambda w, _: actions.add_member(
+        by=w.boss, group=w.group, user=w.user), lambda w: actions.close_account(by=w.boss, user=w.user)),
+    R(A.MEMBER_REMOVE, "not_found", "user", lambda w, _: actions.remove_member(
+        by=w.boss, group=w.group, user=w.user)),
+    R(A.SESSION_REVOKE, "not_found", "user", lambda w, _: actions.revoke_session(by=w.boss, session=w.session),
+      lambda w: actions.revoke_session(by=w.boss, session=w.session)),
+    R(A.TOKEN_CREATE, "not_own", "user", lambda w, _: actions.create_token(by=w.boss, user=w.user, name="x")),
+    R(A.TOKEN_CREATE, "not_own", "user", lambda w, _: actions.create_token(by=w.boss, user=w.robot, name="x")),
+    R(A.TOKEN_CREATE, "token_scope", "user", lambda w, _: actions.create_token(
+        by=replace(w.own, token_scope="registry"), user=w.user, name="x")),
+    R(A.MODEL_CREATE, "token_scope", "registered_model", lambda w, _: models.create(
+        by=replace(w.ana, token_scope="read"), name="new")),
+    R(A.PROMOTION_DECIDE, "token_scope", "promotion_request", lambda w, _: w.decide(
+        replace(w.rex, token_scope="registry"))),
     R(A.TOKEN_CREATE, "bad_name", "user", lambda w, _: actions.create_token(by=w.own, user=w.user, name=" ")),
     R(A.TOKEN_CREATE, "bad_name", "user", lambda w, _: actions.create_token(by=w.own, user=w.user, name="x" * 101)),
     R(A.TOKEN_CREATE, "bad_expiry", "user", lambda w, _: actions.create_token(
         by=w.own, user=w.user, name="x", expires_at=now() - timedelta(days=1))),
-    R(A.TOKEN_REVOKE, "not_found", "user", lambda w, token: actions.revoke_token(by=w.boss, token=token),
-      lambda w: actions.create_token(by=w.own, user=w.user, name="x")[0]),
+    R(A.TOKEN_REVOKE, "not_found", "user", lambda w, _: actions.revoke_token(by=w.boss, token=w.token),
+      lambda w: actions.revoke_token(by=w.boss, token=w.token)),
     R(A.SESSION_OPEN, "spent_link", "user", lambda w, secret: actions.open_session(by=w.own, link=secret),
       spent_link),
     R(A.MODEL_CREATE, "name_taken", "registered_model", lambda w, _: models.create(by=w.ana, name="credit")),
@@ -133,7 +222,7 @@ REFUSALS: list[Refusal] = [
     R(A.ALIAS_DELETE, "protected_alias", "registered_model", lambda w, _: aliases.delete_alias(
         by=w.ana, model=w.model, alias="production")),
     R(A.VERSION_CREATE, "foreign_source", "registered_model", lambda w, _: versions.create(
-        by=w.ana, model=w.model, source="s3://elsewhere/model")),
+        by=w.ana, model=w.model, source="sftp://elsewhere/model")),
     R(A.VERSION_CREATE, "climbing_source", "registered_model", lambda w, _: versions.create(
         by=w.ana, model=w.model, source="mlflow-artifacts:/%2e%2e/etc")),
     R(A.VERSION_CREATE, "bad_source", "registered_model", lambda w, _: versions.create(
@@ -153,8 +242,12 @@ REFUSALS: list[Refusal] = [
     R(A.VERSION_STAGE, "unknown_stage", "model_version", lambda w, _: versions.transition(
         by=w.ana, version=w.version, stage="Moon", archive_existing=False)),
     R(A.VERSION_DELETE, "live_request", "model_version", lambda w, _: versions.delete(by=w.ana, version=w.version)),
-    R(A.VERSION_DELETE, "protected_stage", "model_version", lambda w, _: versions.delete(
+    R(A.VERSION_DELETE, "frozen", "model_version", lambda w, _: versions.delete(
         by=w.ana, version=w.version), World.applied),
+    R(A.VERSION_UPDATE, "frozen", "model_version", lambda w, _: versions.update(
+        by=w.ana, version=w.version, description="x"), World.applied),
+    R(A.VERSION_TAG, "frozen", "model_version", lambda w, _: tags.set_version_tag(
+        by=w.ana, version=w.version, key="team", value="x"), World.applied),
     R(A.DATA_SET_CREATE, "data_set_exists", "data_set", lambda w, _: w.upload(w.ana), lambda w: w.upload(w.ana)),
     *[
         R(A.DATA_SET_CREATE, code, "data_set", lambda w, _, said=said: w.upload(w.ana, **said))
@@ -177,6 +270,28 @@ REFUSALS: list[Refusal] = [
         by=w.ana, version=bare, kind=EvidenceKind.FAIRNESS), World.bare),
     R(A.EVIDENCE_REQUEST, "not_found", "model_version", lambda w, gone: evidence.request_report(
         by=w.ana, version=gone, kind=EvidenceKind.ARTIFACT), World.deleted),
+    *[
+        R(A.WEBHOOK_CREATE, code, "installation", lambda w, _, said=said: webhooks.create(
+            by=w.boss, changes=hooked(**said)))
+        for code, said in (
+            ("bad_name", {"name": "-"}), ("bad_name", {"name": ""}), ("bad_url", {"url": "http://192.31.195.1/"}),
+            ("bad_url", {"url": ""}), ("private_address", {"url": "https://[::ffff:10.0.0.1]/"}),
+            ("too_long", {"description": "x" * 1_001}), ("bad_secret", {"secret": "a\x00b"}),
+            ("bad_secret", {"standard": True}), ("bad_status", {"status": "active"}), ("missing", {"events": []}),
+            ("unknown_event", {"events": ["moon.rises"]}), ("role_missing", {"events": ["erasure.executed"]}),
+        )
+    ],
+    R(A.WEBHOOK_UPDATE, "private_address", "webhook", lambda w, _: webhooks.update(
+        by=w.boss, hook=w.hook, changes=hooked(url="https://127.0.0.1/"))),
+    R(A.WEBHOOK_UPDATE, "role_missing", "webhook", lambda w, _: webhooks.update(
+        by=w.boss, hook=w.hook, changes=Changes(events=["erasure.completed"]))),
+    R(A.WEBHOOK_UPDATE, "not_found", "webhook", lambda w, _: webhooks.update(
+        by=w.boss, hook=w.hook, changes=Changes(name="x")), World.unhooked),
+    R(A.WEBHOOK_DELETE, "not_found", "webhook", lambda w, _: webhooks.delete(by=w.boss, hook=w.hook), World.unhooked),
+    R(A.WEBHOOK_TEST, "unknown_event", "webhook", lambda w, _: webhooks.send_test(
+        by=w.boss, hook=w.hook, event="moon.rises")),
+    R(A.WEBHOOK_REDELIVER, "waits_already", "webhook", lambda w, _: webhooks.redeliver(
+        by=w.boss, hook=w.hook, sent=w.sent)),
     R(A.PROMOTION_REQUEST, "unknown_stage", "model_version", lambda w, _: w.file(w.ana, stage="Staging")),
     R(A.PROMOTION_REQUEST, "no_justification", "model_version", lambda w, _: w.file(w.ana, why=" \n")),
     R(A.PROMOTION_REQUEST, "too_long", "model_version", lambda w, _: w.file(w.ana, why=HALF)),

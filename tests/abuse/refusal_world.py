@@ -13,10 +13,11 @@ from audit import door
 from audit.actors import SYSTEM, Actor
 from audit.clock import now
 from audit.events import Action
-from registry.actions import data_sets, evidence, promotion, versions
+from registry.actions import data_sets, evidence, models, promotion, versions, webhooks
 from registry.models import DataSet, Job, ModelVersion, PromotionRequest
 from registry.states import DecisionKind, EvidenceKind
 from tests import erasure_cases, factories
+from tests.registry import hook_cases
 from tests.web.rest.test_promotion_api import version_of
 
 
@@ -33,6 +34,11 @@ class World:
         self.fraud = factories.actor(Role.DATA_SCIENTIST, Role.REVIEWER, pattern="fraud-*")
         self.user = factories.account(Role.VIEWER)
         self.own = actor_of(self.user, "session")
+        self.robot = actions.create_user(by=SYSTEM, username="robot", password=None, is_service=True, owner=self.author)
+        self.group = actions.create_group(by=SYSTEM, name="Validation")
+        actions.add_member(by=SYSTEM, group=self.group, user=self.author)
+        self.token, _ = actions.create_token(by=SYSTEM, user=self.author, name="laptop")
+        self.session = actions.open_session(by=self.ana)
         self.version = version_of(self.author)
         self.model = self.version.model
         self.request = promotion.open_request(
@@ -40,6 +46,19 @@ class World:
         )
         self.digest = self.request.subject_digest
         self.erasure = erasure_cases.file(self.olga)
+        self.hook = hook_cases.turncoat()
+        models.create(by=self.bea, name="told")
+        self.sent = self.hook.deliveries.get()
+
+    def closed_group(self) -> None:
+        actions.close_group(by=self.boss, group=self.group)
+
+    def last_administrator(self) -> RoleGrant:
+        """The boss's grant, when nobody else has one."""
+        every = RoleGrant.objects.filter(role="administrator", revoked_at=None)
+        for other in every.exclude(user_id=self.boss.account):
+            actions.revoke_role(by=SYSTEM, grant=other)
+        return every.get()
 
     def grant(self) -> RoleGrant:
         return RoleGrant.objects.get(user=self.user)
@@ -75,6 +94,9 @@ class World:
         version = self.bare()
         versions.delete(by=self.ana, version=version)
         return version
+
+    def unhooked(self) -> None:
+        webhooks.delete(by=self.boss, hook=self.hook)
 
     def planned(self) -> Any:
         return erasure_cases.planned(self.olga, external_id="case-2")

@@ -15,13 +15,15 @@ from django.test import Client
 from django.urls import URLPattern
 
 from access import actions
-from access.models import User
+from access.authenticate import actor_of
+from access.models import Group, Session, Token, User
 from access.roles import Role
 from audit.actors import SYSTEM
 from audit.models import Event
-from registry.actions import promotion
+from registry.actions import models, promotion
 from registry.models import ModelVersion, PromotionRequest
 from tests import erasure_cases, factories
+from tests.registry import hook_cases
 from tests.web.rest.test_promotion_api import version_of
 from web.rest.urls import urlpatterns
 
@@ -67,7 +69,7 @@ ROUTES = routes()
 POSTS = [route for route in ROUTES if "POST" in route.methods]
 GETS = [route for route in ROUTES if "GET" in route.methods]
 # Their body is not read: what is done is in the address.
-BODYLESS = {"erasure-discover", "erasure-execute", "trail-export", "trail-exports"}
+BODYLESS = {"erasure-discover", "erasure-execute", "trail-export", "trail-exports", "webhook-redeliver"}
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,23 @@ class Case:
         return route.address({**{name: quote(value, safe="") for name, value in self.parts_of(route).items()}, **other})
 
     def parts_of(self, route: Route) -> dict[str, str]:
-        return self.parts["data-set" if route.name == "data-set" else route.template.partition("/")[0]]
+        return self.parts[
+            "data-set" if route.name in {"data-set", "data-set-lineage"} else route.template.partition("/")[0]
+        ]
 
 
 def case() -> Case:
     """One of everything."""
     ana = factories.account(Role.DATA_SCIENTIST, username="ana")
-    factories.account(Role.REVIEWER, username="rex")
+    rex = factories.account(Role.REVIEWER, username="rex")
     version = version_of(ana)
     by = factories.actor(Role.DATA_SCIENTIST, username="bea")
     request = promotion.open_request(by=by, version=version, target_stage="Production", justification="It is better.")
     erasure = erasure_cases.file(erasure_cases.officer("olga"))
+    token, session, group = access_of(ana, rex)
+    hook = hook_cases.turncoat()
+    models.create(by=by, name="told")
+    sent = hook.deliveries.get()
     return Case(
         version=version,
         request=request,
@@ -102,14 +110,24 @@ def case() -> Case:
         parts={
             "schema": {},
             "me": {},
-            "tokens": {},
+            "permissions": {},
+            "who-can": {},
+            "tokens": {"token_id": str(token.pk)},
+            "sessions": {"session_id": str(session.pk)},
             "people": {"username": "ana"},
+            "role-grants": {"grant_id": str(ana.role_grants.get().pk)},
+            "groups": {"group_id": str(group.pk), "username": "rex"},
+            "service-accounts": {"username": "robot"},
             "models": {"name": "credit", "number": "1"},
             "data-sets": {},
+            "openlineage": {},
+            "artifact-alarms": {},
+            "model-signing-key": {},
             "data-set": {"name": "credit-training-1", "number": "1"},
             "evidence": {"evidence_id": str(version.evidence.all()[0].pk)},
             "promotion-requests": {"request_id": str(request.pk)},
             "erasure-requests": {"request_id": str(erasure.pk)},
+            "webhooks": {"webhook_id": str(hook.pk), "delivery_id": str(sent.pk)},
             "trail": {
                 "entry_id": str(Event.objects.all()[0].id),
                 "name": "admin",
@@ -121,20 +139,42 @@ def case() -> Case:
     )
 
 
+def access_of(ana: User, rex: User) -> tuple[Token, Session, Group]:
+    """A token and a session of one, a group with the other in it, and a service account of the first."""
+    token, _ = actions.create_token(by=SYSTEM, user=ana, name="laptop")
+    session = actions.open_session(by=actor_of(ana, "session"))
+    group = actions.create_group(by=SYSTEM, name="Validation")
+    actions.add_member(by=SYSTEM, group=group, user=rex)
+    actions.create_user(by=SYSTEM, username="robot", password=None, is_service=True, owner=ana)
+    return token, session, group
+
+
 def good_bodies(found: Case) -> dict[str, dict[str, Any]]:
     """For each address that reads JSON: a body it understands (whether it may be done now is another matter)."""
     digest = found.request.subject_digest
     return {
         "people": {
             "username": "zoe", "password": "a-long-pass-phrase-1", "display_name": "Zoe", "email": "zoe@example.org",
-            "is_service": False,
+            "is_service": False, "must_change_password": True,
         },
         "roles": {"role": "auditor", "pattern": "fraud-*", "until": "2999-01-01T00:00:00Z"},
+        "password": {"current": "correct-horse-battery-9", "new": "another-long-phrase-7"},
+        "close-account": {"reason": "She left."},
+        "reopen-account": {"reason": "She is back."},
+        "reset-password": {"reason": "She lost it."},
+        "groups": {"name": "Risk", "description": "Who bears it."},
+        "group-members": {"username": "ana"},
+        "group-roles": {"role": "auditor", "pattern": "fraud-*", "until": "2999-01-01T00:00:00Z"},
+        "service-accounts": {"username": "builder", "display_name": "Builds", "owner": "ana"},
+        "service-owner": {"owner": "rex"},
+        "service-tokens": {"name": "ci", "scope": "registry", "expires_at": "2999-01-01T00:00:00Z"},
         "erase-person": {"legal_basis": "art_17_1_c", "reason": "She asked."},
-        "tokens": {"name": "ci", "expires_at": "2999-01-01T00:00:00Z"},
+        "tokens": {"name": "ci", "scope": "read", "expires_at": "2999-01-01T00:00:00Z"},
         "file-promotion": {"target_stage": "Production", "justification": "Better."},
         "link-data-set": {"name": "credit-training-1", "version": 1, "role": "validation"},
         "reports": {"kind": "fairness"},
+        "checks": {},
+        "signature": {"bundle": {"mediaType": "x"}, "public_key": ""},
         "decide": {"decision": "APPROVE", "comment": "Read.", "subject_digest": digest},
         "apply": {"subject_digest": digest},
         "withdraw": {"comment": "No."},
@@ -147,6 +187,11 @@ def good_bodies(found: Case) -> dict[str, dict[str, Any]]:
         "erasure-refuse": {"reason": "Not identified."},
         "erasure-cancel": {"reason": "Filed twice."},
         "erasure-sign-off": {"comment": "Read."},
+        "webhooks": {
+            "name": "ci", "url": "https://192.31.195.1/x?y=z", "events": ["model_version.created", "promotion.applied"],
+            "description": "For CI.", "secret": hook_cases.SECRET, "status": "DISABLED", "standard": True,
+        },
+        "webhook-test": {"event": "prompt.created"},
     }  # fmt: skip
 
 
@@ -235,7 +280,8 @@ def state() -> dict[str, str]:
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE ANY (%s) ORDER BY 1",
             [[f"{prefix}%" for prefix in GOVERNED]],
         )
-        names = [name for (name,) in cursor.fetchall()]
+        # when a token was last used is noted by every request, and means nothing
+        names = [name for (name,) in cursor.fetchall() if name != "access_lastuse"]
         found = {}
         for name in names:
             cursor.execute(

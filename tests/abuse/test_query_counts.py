@@ -5,8 +5,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from access import actions
 from access.authenticate import actor_of
+from access.models import User
 from access.roles import Role
+from audit.actors import SYSTEM
 from registry.actions import promotion
 from registry.models import PromotionRequest
 from registry.queries import promotion as promotion_queries
@@ -24,6 +27,10 @@ LISTS = {
     "erasure_requests": "erasure-requests/",
     "entries": "trail/?action=promotion.request",
     "people": "people/",
+    "groups": "groups/",
+    "service_accounts": "service-accounts/",
+    "accounts": "who-can/?action=promotion.request&model=one",
+    "tokens": "tokens/",
 }
 
 
@@ -35,6 +42,12 @@ def one_more(number: int) -> None:
     by = actor_of(factories.account(Role.DATA_SCIENTIST, Role.VIEWER), "session")
     promotion.open_request(by=by, version=version, target_stage="Production", justification="Better.")
     erasure_cases.file(factories.actor(Role.COMPLIANCE_OFFICER), external_id=f"case-{number}")
+    group = actions.create_group(by=SYSTEM, name=f"group {number}")
+    actions.add_member(by=SYSTEM, group=group, user=author)
+    actions.grant_role(by=SYSTEM, group=group, role=Role.VIEWER)
+    actions.create_user(by=SYSTEM, username=f"robot-{number}", password=None, is_service=True, owner=author)
+    reader = User.objects.get(tokens__name="abuse")
+    actions.create_token(by=SYSTEM, user=reader, name=f"token {number}")
 
 
 def asked(client: Client) -> dict[str, tuple[int, int]]:

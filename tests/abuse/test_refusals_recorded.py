@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from access import actions
 from access.policy import POLICY
-from audit.actors import ANONYMOUS, SYSTEM
+from audit.actors import ANONYMOUS
 from audit.errors import DomainError
 from audit.events import ACCESS_LOG, Action
 from audit.models import Event
@@ -59,9 +58,6 @@ def test_who_has_no_role_for_it_is_refused_and_named(action: Action, on: str, ac
 )
 def test_nobody_is_asked_to_sign_in_and_that_is_recorded(action: Action, on: str, act: Callable[..., Any]) -> None:
     world = World()
-    if action is Action.TOKEN_REVOKE:
-        token = actions.create_token(by=SYSTEM, user=world.user, name="ci")[0]
-        act = lambda w, by: actions.revoke_token(by=by, token=token)  # noqa: E731 - made before the count begins
     error, entry = refused(lambda: act(world, ANONYMOUS))
     assert error.code == "unauthenticated"
     check(entry, action, on, "unauthenticated")

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from access import actions, authenticate
+from access import actions, authenticate, throttle
 from access.authenticate import actor_of
 from access.models import Attempt, SignInLink, Token
 from access.roles import Role
 from audit.actors import SYSTEM
 from audit.clock import now
-from audit.errors import Duplicate, Invalid, NotFound, TooMany, Unauthenticated
+from audit.errors import Denied, Duplicate, Invalid, NotFound, TooMany, Unauthenticated
 from audit.models import Event
 from tests import factories
 
@@ -46,7 +46,7 @@ def test_failures_are_recorded_without_name_or_password(user) -> None:
 def test_ten_failures_close_the_name_for_a_while_even_for_the_right_password(user) -> None:
     user.password = "!"
     for _ in range(10):
-        Attempt.objects.create(key=authenticate._attempt_key("ana", "192.0.2.7"))
+        Attempt.objects.create(key=throttle.key_of("attempt", "ana", "192.0.2.7"))
     with pytest.raises(TooMany):
         authenticate.by_password("ana", PASSWORD, ip="192.0.2.7")
     assert authenticate.by_password("ana", PASSWORD, ip="192.0.2.8")
@@ -80,13 +80,15 @@ def test_a_token_works_until_it_is_revoked_or_expires(user, monkeypatch: pytest.
         authenticate.by_bearer("plim_nonsense")
 
 
-def test_nobody_makes_or_revokes_a_token_for_somebody_else(user) -> None:
-    admin = factories.actor(Role.ADMINISTRATOR)
+def test_nobody_makes_a_token_for_somebody_else_and_only_administrators_revoke_one(user) -> None:
+    admin, other = factories.actor(Role.ADMINISTRATOR), factories.actor(Role.AUDITOR)
     token, _ = actions.create_token(by=SYSTEM, user=user, name="mine")
-    with pytest.raises(NotFound):
+    with pytest.raises(Denied, match="its holder has to"):
         actions.create_token(by=admin, user=user, name="theirs")
-    with pytest.raises(NotFound):
-        actions.revoke_token(by=admin, token=token)
+    with pytest.raises(Denied, match="it takes the role administrator"):
+        actions.revoke_token(by=other, token=token)
+    actions.revoke_token(by=admin, token=token)
+    assert str(Token.objects.get().revoked_by_id) == admin.account
 
 
 def test_a_link_signs_in_once(user) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from access import actions
+from access.models import User
 from access.roles import Role
+from audit.actors import SYSTEM
 from audit.models import Event
 from tests.browser.test_promotion import person, visit
 from tests.web.pages import case
@@ -48,6 +51,19 @@ def faults(look: dict[str, Any]) -> list[str]:
     return [words for words, wrong in found.items() if wrong]
 
 
+def access_pages(reader: User) -> tuple[str, ...]:
+    """A group and a service account with long names, and what is asked of them."""
+    group = actions.create_group(by=SYSTEM, name="g" * 100, description="x" * 500)
+    actions.add_member(by=SYSTEM, group=group, user=reader)
+    actions.grant_role(by=SYSTEM, group=group, role=Role.REVIEWER, pattern="p" * 256)
+    robot = actions.create_user(by=SYSTEM, username="r" * 150, password=None, is_service=True, owner=reader)
+    question = f"/people/who-can/?action=promotion.decide&model={'p' * 256}"
+    return (
+        *("/people/groups/", f"/people/groups/{group.pk}/", f"/people/{robot.pk}/", "/people/who-can/", question),
+        *(f"{question}&person=everyone", "/account/", "/account/password/", f"/service-accounts/{robot.pk}/tokens/"),
+    )
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_every_page_holds_together(chromium: Browser, server: str, width: int) -> None:
     found = case.waiting(LONG, justification="x" * 500)
@@ -64,7 +80,15 @@ def test_every_page_holds_together(chromium: Browser, server: str, width: int) -
             f"/data-sets/{LONG[:200]} rows/1/",
         ),
         *("/models/%3Cb%3Eempty%3Cb%3E/", "/promotions/", found.url, "/trail/", "/trail/?since=soon", "/people/"),
-        *(f"/people/{reader.pk}/", "/people/new/", "/tokens/", f"/trail/object/model_version/{row.pk}/", "/nowhere/"),
+        *(
+            f"/people/{reader.pk}/",
+            "/people/new/",
+            "/tokens/",
+            "/webhooks/",
+            "/webhooks/new/",
+            f"/trail/object/model_version/{row.pk}/",
+            "/nowhere/",
+        ),
         *(f"/models/{row.model.name}/versions/1/promote/", *evidence),
         *(
             "/trail/log/",

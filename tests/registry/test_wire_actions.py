@@ -109,7 +109,7 @@ def test_a_deleted_version_cannot_be_changed(by: Actor) -> None:
         lambda: tags.delete_version_tag(by=by, version=version, key="a"),
         lambda: aliases.set_alias(by=by, model=model, alias="blue", version=version),
     ):
-        with pytest.raises(NotFound, match=r"Model Version \(name=churn, version=1\) not found"):
+        with pytest.raises(NotFound, match=r"There is no version 1 of churn\."):
             act()
 
 

@@ -4,7 +4,7 @@ What each call takes is ``calls.py``; how a row looks is ``messages.py``; errors
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from audit.errors import Invalid, TooLarge
+from registry.event_names import mlflow_name
 
 # JSON as a client sent it: checked field by field below.
 Json = Any
@@ -29,6 +30,8 @@ class Kind(Enum):
     FLAG = "a boolean"
     TEXTS = "a list of strings"
     TAGS = "a list of {key, value}"
+    EVENT = "an event {entity, action}"
+    EVENTS = "a list of events {entity, action}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Field:
     name: str
     kind: Kind = Kind.TEXT
     required: bool = False
+    # Raises Invalid for a value that could not be looked up at all.
+    rule: Callable[[str], object] | None = None
 
 
 class Values:
@@ -63,21 +68,31 @@ class Values:
     def texts(self, name: str) -> list[str]:
         return list(self._found.get(name) or [])
 
+    def events(self, name: str) -> list[str]:
+        """Events of webhooks by their names."""
+        return list(self._found.get(name) or [])
+
     def tags(self, name: str) -> dict[str, str]:
         """Tags as a mapping: of two with one key the last wins."""
         return dict(self._found.get(name) or {})
 
 
-def read(request: HttpRequest, fields: Sequence[Field]) -> Values:
-    """The values of a request. Raises Invalid, naming the first field that is missing or of the wrong type."""
-    given = _query(request, fields) if request.method == "GET" else _body(request, fields)
-    found: dict[str, Json] = {}
+def read(request: HttpRequest, fields: Sequence[Field], path: Mapping[str, str] | None = None) -> Values:
+    """The values of a request, and the parts of its path. Raises Invalid, naming the first field that is missing or of
+    the wrong type. What takes no fields may come without a body.
+    """
+    given: dict[str, Json] = {}
+    if fields:
+        given = _query(request, fields) if request.method == "GET" else _body(request, fields)
+    found: dict[str, Json] = dict(path or {})
     for field in fields:
         value = given.get(field.name)
         if value is not None:
             found[field.name] = _typed(field, value)
         if field.required and found.get(field.name) in (None, ""):
             raise Invalid(f"Missing value for required parameter '{field.name}'. {_HINT}", code="missing")
+        if field.rule is not None:
+            field.rule(str(found[field.name]))
     return Values(found)
 
 
@@ -108,8 +123,10 @@ def _body(request: HttpRequest, fields: Sequence[Field]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for field in fields:
         camel = _camel(field.name)
-        if camel != field.name and given.get(field.name) is not None and given.get(camel) is not None:
-            raise Invalid(f"'{field.name}' and '{camel}' are one parameter: give it once.", code="given_twice")
+        if camel != field.name and field.name in given and camel in given:
+            raise Invalid(
+                f"Request specifies both '{field.name}' and '{camel}'; provide only one of them.", code="given_twice"
+            )
         found[field.name] = given.get(field.name) if given.get(field.name) is not None else given.get(camel)
     return found
 
@@ -197,10 +214,27 @@ def _tags(value: Json, name: str) -> dict[str, str] | None:
     return found
 
 
+def _event(value: Json, name: str) -> str | None:
+    pair = (value.get("entity"), value.get("action")) if isinstance(value, dict) else (None, None)
+    entity, action = pair
+    if not isinstance(entity, str) or not isinstance(action, str):
+        return None
+    return mlflow_name(entity, action)
+
+
+def _events(value: Json, name: str) -> list[str] | None:
+    if not isinstance(value, list):
+        return None
+    found = [_event(entry, name) for entry in value]
+    return None if None in found else [event for event in found if event is not None]
+
+
 _CONVERTERS: Final = {
     Kind.TEXT: _text,
     Kind.INTEGER: _integer,
     Kind.FLAG: _flag,
     Kind.TEXTS: _texts,
     Kind.TAGS: _tags,
+    Kind.EVENT: _event,
+    Kind.EVENTS: _events,
 }

@@ -1,7 +1,7 @@
 """What every address for MLflow clients shares: who comes in, and how a call is found by method.
 
-A browser's session may read here. It may not write: these addresses take no form token, and MLflow's clients bring a
-credential of their own with each request.
+A browser's session may read here. It may write from MLflow's own pages only (``origin.py``): these addresses take no
+form token, and MLflow's clients bring a credential of their own with each request.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,10 +13,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from access import policy
 from audit.actors import Actor
-from audit.errors import Denied, NotBuilt
+from audit.errors import Denied, NotFound
 from audit.events import Action
 from audit.subjects import INSTALLATION
-from web.mlflow import codec
+from web.mlflow import codec, origin
 from web.mlflow.codec import Field, Values
 from web.routes import OPEN, route
 
@@ -27,11 +27,12 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Who asks. Raises Denied for a write that rests on a browser's session."""
+    """Who asks. Raises Denied for a write that rests on a browser's session and does not come from MLflow's pages."""
     actor: Actor = request.actor  # type: ignore[attr-defined]
-    if actor.auth == "session" and request.method not in _SAFE:
+    if actor.auth == "session" and request.method not in _SAFE and not origin.is_own_page(request):
         raise Denied(
-            "A browser session may only read here: MLflow's clients write with a token or with HTTP Basic.",
+            "A browser session may only read here, or write from MLflow's pages on this site: MLflow's clients write"
+            " with a token or with HTTP Basic.",
             code="session_write",
         )
     return actor
@@ -49,15 +50,29 @@ class Call:
         self.answer = answer
         self.fields = fields
 
-    def __call__(self, by: Actor, request: HttpRequest) -> HttpResponse:
-        return self.answer(by, codec.read(request, self.fields))
+    def __call__(self, by: Actor, request: HttpRequest, path: Mapping[str, str]) -> HttpResponse:
+        try:
+            return self.answer(by, codec.read(request, self.fields, path))
+        except NotFound as error:
+            raise _in_their_words(error) from error
+
+
+def _in_their_words(error: NotFound) -> NotFound:
+    """What is not there, as MLflow's clients know it: they match on the sentence."""
+    model, version = error.details.get("model"), error.details.get("version")
+    if model is None:
+        return error
+    sentence = f"Registered Model with name={model} not found"
+    if version is not None:
+        sentence = f"Model Version (name={model}, version={version}) not found"
+    return NotFound(sentence, code=error.code, details=error.details)
 
 
 def calls(owner: Action, **by_method: Call) -> View:
     """A view that answers each HTTP method with its call, and any other as if there were nothing here."""
     table: Mapping[str, Call] = by_method
 
-    def view(request: HttpRequest, **_path: Any) -> HttpResponseBase:
+    def view(request: HttpRequest, **path: Any) -> HttpResponseBase:
         call = table.get(request.method or "")
         if call is None:
             return codec.no_such_endpoint(request)
@@ -66,7 +81,7 @@ def calls(owner: Action, **by_method: Call) -> View:
             policy.require(
                 by, owner, INSTALLATION
             )  # a stranger learns nothing of what is there, nor of what is missing
-        return call(by, request)
+        return call(by, request, path)
 
     return machine(owner, view)
 
@@ -76,10 +91,3 @@ def calls(owner: Action, **by_method: Call) -> View:
 def unknown(request: HttpRequest, **_path: Any) -> HttpResponseBase:
     """Whatever else lies below the registry's addresses: never passed on to tracking."""
     return codec.no_such_endpoint(request)
-
-
-@csrf_exempt
-@route(OPEN)
-def unbuilt(request: HttpRequest, **_path: Any) -> HttpResponseBase:
-    """MLflow's webhooks: known, and not built yet."""
-    raise NotBuilt("Webhooks are not built yet.")

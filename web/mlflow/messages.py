@@ -22,7 +22,7 @@ def model(record: ModelRecord) -> Json:
         "tags": _tags(record.tags),
         "aliases": [{"alias": name, "version": str(number)} for name, number in record.aliases],
     }
-    return _present(body) | _described(row.description)
+    return _present(body | {"description": row.description or ""})
 
 
 def version(record: VersionRecord) -> Json:

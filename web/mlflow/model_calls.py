@@ -4,13 +4,14 @@ from django.http import HttpResponse
 
 from audit.actors import Actor
 from audit.errors import Invalid
+from registry import fields
 from registry.actions import aliases, models, tags
 from registry.queries import search, visible, wire
 from web.mlflow import messages
 from web.mlflow.codec import Field, Kind, Values, answer
 from web.mlflow.entrance import Call
 
-NAME = Field("name", required=True)
+NAME = Field("name", required=True, rule=fields.check_spoken_name)
 VERSION = Field("version", required=True)
 DESCRIPTION = Field("description")
 KEY = Field("key", required=True)
@@ -91,9 +92,8 @@ def _delete_tag(by: Actor, given: Values) -> HttpResponse:
 
 
 def _set_alias(by: Actor, given: Values) -> HttpResponse:
-    model = visible.model(by, given.text("name"))
-    version = visible.version(by, model.name, given.text("version"))
-    aliases.set_alias(by=by, model=model, alias=given.text("alias"), version=version)
+    version = visible.version(by, given.text("name"), given.text("version"))
+    aliases.set_alias(by=by, model=version.model, alias=given.text("alias"), version=version)
     return answer()
 
 
@@ -107,7 +107,8 @@ def _by_alias(by: Actor, given: Values) -> HttpResponse:
     return answer({"model_version": messages.version(found)})
 
 
-CREATE = Call(_create, NAME, Field("tags", Kind.TAGS), DESCRIPTION)
+# What may not be a name is refused by the action, and recorded.
+CREATE = Call(_create, Field("name", required=True), Field("tags", Kind.TAGS), DESCRIPTION)
 GET = Call(_get, NAME)
 UPDATE = Call(_update, NAME, DESCRIPTION)
 RENAME = Call(_rename, NAME, Field("new_name", required=True))

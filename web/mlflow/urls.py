@@ -1,10 +1,10 @@
-"""The addresses for MLflow's clients: the registry here, tracking and artifacts passed on, webhooks not built yet."""
+"""The addresses for MLflow's clients and pages: the registry here; tracking and artifacts passed on."""
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from audit.events import Action
-from web.mlflow import model_calls, proxy, version_calls
-from web.mlflow.entrance import calls, unbuilt, unknown
+from web.mlflow import graphql, model_calls, proxy, ui, version_calls, webhook_calls
+from web.mlflow.entrance import calls, unknown
 
 _MODELS: list[URLPattern] = [
     path("create", calls(Action.MODEL_CREATE, POST=model_calls.CREATE)),
@@ -45,14 +45,37 @@ _OURS = "|".join(
 _REGISTRY: list[URLPattern | URLResolver] = [
     path("registered-models/", include(_MODELS)),
     path("model-versions/", include(_VERSIONS)),
-    re_path(r"^webhooks(?:/[^/]+(?:/test)?)?\Z", unbuilt),
+    path("webhooks", calls(Action.WEBHOOK_VIEW, POST=webhook_calls.CREATE, GET=webhook_calls.LIST)),
+    path(
+        "webhooks/<str:webhook_id>",
+        calls(
+            Action.WEBHOOK_VIEW,
+            GET=webhook_calls.GET,
+            PATCH=webhook_calls.UPDATE,
+            DELETE=webhook_calls.DELETE,
+        ),
+    ),
+    path("webhooks/<str:webhook_id>/test", calls(Action.WEBHOOK_TEST, POST=webhook_calls.TEST)),
     # Whatever is left of the registry's addresses, in any case of letters: it must not reach tracking's own registry.
     re_path(rf"^(?:{_OURS})(?:/.*)?\Z", unknown),
+]
+
+# MLflow's own pages, and what they ask for: everything below their own folder.
+_PAGES: list[URLPattern | URLResolver] = [
+    path("", ui.index),
+    re_path(r"^static-files/", ui.file),
+    path("graphql", graphql.view),
+    path("model-versions/get-artifact", ui.version_file),
+    path("ajax-api/2.0/mlflow/", include(_REGISTRY)),
+    re_path(r"^(?:ajax-api/|get-artifact\Z)", proxy.view),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/2.0/mlflow/", include(_REGISTRY)),
     path("ajax-api/2.0/mlflow/", include(_REGISTRY)),
+    path("model-versions/get-artifact", ui.version_file),
+    path("mlflow", ui.to_index),
+    path("mlflow/", include(_PAGES)),
     # paths.py decides what of this is passed on.
-    re_path(r"^(?:api/[23]\.0|ajax-api)/", proxy.view),
+    re_path(r"^(?:(?:api/[23]\.0|ajax-api)/|version\Z|v1/traces\Z)", proxy.view),
 ]

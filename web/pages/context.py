@@ -26,6 +26,7 @@ _PLACES: Final = (
     ("Models", "models", Action.REGISTRY_VIEW, "/models/"),
     ("Data sets", "data-sets", Action.REGISTRY_VIEW, "/data-sets/"),
     ("Promotions", "promotions", Action.PROMOTION_VIEW, "/promotions/"),
+    ("Webhooks", "webhooks", Action.WEBHOOK_VIEW, "/webhooks/"),
     ("Erasure", "erasure", Action.ERASURE_VIEW, "/erasure/"),
     ("Trail", "trail", Action.TRAIL_VIEW, "/trail/"),
     ("People", "people", Action.PEOPLE_VIEW, "/people/"),
@@ -93,7 +94,10 @@ def account(actor: Actor) -> dict[str, Any]:
     return {
         "name": queries.display_names({actor.account or ""}).get(actor.account or "", actor.name),
         "roles": [role_words(grant.role, grant.pattern) for grant in held],
-        "links": [{"label": "Your tokens", "url": reverse("tokens")}],
+        "links": [
+            {"label": "Your account", "url": reverse("account")},
+            {"label": "Your tokens", "url": reverse("tokens")},
+        ],
         "sign_out_url": reverse("sign-out"),
     }
 

@@ -40,6 +40,7 @@ def _table(rows: list[Any], names: Names) -> dict[str, Any]:
         "columns": [
             {"label": "Data set"},
             {"label": "Content"},
+            {"label": "Classification"},
             {"label": "Rows", "right": True},
             {"label": "Used by", "right": True},
             {"label": "Digest"},
@@ -49,6 +50,7 @@ def _table(rows: list[Any], names: Names) -> dict[str, Any]:
             [
                 {"text": str(row), "url": data_set_url(row), "note": row.role},
                 state_value(row),
+                {"text": row.classification, "note": row.retention},
                 {"text": f"{row.rows:,}", "right": True},
                 {"text": f"{row.uses} version{'' if row.uses == 1 else 's'}", "right": True},
                 {"digest": row.digest},
@@ -83,7 +85,7 @@ def one_data_set(request: HttpRequest, name: str, number: str) -> HttpResponse:
     row = visible.data_set(by, name, number)
     links = row.version_links.filter(version__in=visible.versions(by)).select_related("version__model")
     used = list(links.order_by("version__model__name", "-version__number", "role")[:200])
-    names = names_of([row.created_by])
+    names = names_of([row.created_by, row.owner])
     context = {
         "row": row,
         "breadcrumb": [{"label": "Data sets", "url": reverse("data-sets")}, {"label": str(row)}],
@@ -102,14 +104,24 @@ def _facts(row: DataSet, names: Names) -> list[dict[str, Any]]:
     facts: list[dict[str, Any]] = [
         {"term": "Digest", "value": {"digest": row.digest, "note": "SHA-256 over the manifest of its bytes"}},
         {"term": "Rows", "value": f"{row.rows:,}"},
-        {"term": "Size", "value": reports.bytes_words(size)},
+        {"term": "Size", "value": {"text": reports.bytes_words(size), "note": _files_words(row)}},
         {"term": "Meant for", "value": row.role},
         {"term": "Registered", "value": {"when": row.created_at, "note": f"by {name_in(names, row.created_by)}"}},
+        {"term": "Owner", "value": name_in(names, row.owner)},
+        {"term": "Classification", "value": row.classification or "not classified"},
+        {"term": "Retention class", "value": row.retention or "none given"},
     ]
+    if row.location:
+        facts.append({"term": "Read from", "value": row.location})
     if row.mlflow_digest:
         note = "a foreign note of 32 bits, never used as identity"
         facts.append({"term": "MLflow's digest", "value": {"text": row.mlflow_digest, "note": note}})
     return facts
+
+
+def _files_words(row: DataSet) -> str:
+    count = len(row.manifest.get("files", []))
+    return "one file" if count == 1 else f"{count:,} files"
 
 
 def _family(row: DataSet) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from audit.events import Action
 from audit.queries import Filter, search
 from audit.subjects import TRAIL, Subject
 from registry.models import Job, PromotionRequest
-from registry.queries import visible
+from registry.queries import artifacts, visible
 from registry.states import LIVE, JobState
 from web.pages import entries, promotions
 from web.pages.context import client_command, fresh_standing, may_somewhere, url_or_none
@@ -40,6 +40,8 @@ def home(request: HttpRequest) -> HttpResponse:
         context |= _own_work(by)
     if policy.why_not(by, Action.TRAIL_VIEW, TRAIL) is None:
         context |= _trail(by)
+    if may_somewhere(by, Action.ARTIFACT_CHECK):
+        context["alarms"] = artifacts.alarms(by, standing=True).count()
     if may_somewhere(by, Action.ERASURE_FILE):
         context["erasure_url"] = url_or_none("erasure")
     if may_somewhere(by, Action.USER_CREATE):
@@ -143,6 +145,4 @@ def _trail(by: Actor) -> dict[str, Any]:
 
 def _people(by: Actor) -> dict[str, Any]:
     """What an administrator looks after: accounts that can do nothing."""
-    everyone = queries.people(by)
-    idle = everyone.exclude(role_grants__revoked_at=None, role_grants__isnull=False).filter(is_active=True)
-    return {"people_count": everyone.count(), "idle_people": list(idle[:_SHOWN])}
+    return {"people_count": queries.people(by).count(), "idle_people": list(queries.idle(by)[:_SHOWN])}

@@ -8,10 +8,11 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from audit.events import Action
+from registry import rules
 from registry.models import Alias, ModelVersion, PromotionRequest, RegisteredModel
-from registry.queries import visible
+from registry.queries import artifacts, visible
 from registry.states import LIVE, Stage
-from web.pages import paging
+from web.pages import history, paging
 from web.pages.context import client_command, trail_url
 from web.pages.guard import actor_of, page
 from web.pages.names import Names, name_in, names_of
@@ -107,8 +108,10 @@ def version_url(model: str, number: int) -> str:
 
 @page(Action.REGISTRY_VIEW)
 def one_model(request: HttpRequest, name: str) -> HttpResponse:
-    """One model: what it is, its versions, what was asked of it."""
+    """One model: what it is, its versions, what was asked of it; with ``as_of`` as it was."""
     by = actor_of(request)
+    if (at := history.wanted(request)) is not None:
+        return history.model_then(request, name, at)
     model = visible.model(by, name)
     versions = ModelVersion.objects.filter(model=model, deleted_at=None).prefetch_related("aliases")
     part = paging.page_of(versions, ("-number",), request.GET.get("after", ""))
@@ -122,6 +125,7 @@ def one_model(request: HttpRequest, name: str) -> HttpResponse:
         "facts": _model_facts(model, names),
         "versions": _versions_table(model, part.rows, names),
         "requests": requests_table(requests, names),
+        "alarms": [rules.alarm_words(alarm) for alarm in artifacts.alarms_on(model)[:20]],
         "page": paging.links(request, f"{len(part.rows)} versions on this page", part.after),
         "paged": bool(part.after or request.GET.get("after")),
         "trail_url": trail_url(by, "registered_model", str(model.pk)),

@@ -80,7 +80,7 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
 @page(Action.SESSION_CLOSE, "POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
-    actions.close_session(by=actor_of(request))
+    actions.close_session(by=actor_of(request), session=sessions.id_of(request))
     sessions.end(request)
     messages.success(request, "You are signed out.")
     return HttpResponseRedirect(reverse("sign-in"))
@@ -90,8 +90,8 @@ def _begin(request: HttpRequest, user: User, auth: str, link: str | None = None)
     """Record the sign-in first: a session that the trail does not know must not exist."""
     asking = actor_of(request)
     actor = authenticate.actor_of(user, auth, request_id=asking.request_id, ip=asking.ip)
-    actions.open_session(by=actor, link=link)
-    sessions.begin(request, user)
+    session = actions.open_session(by=actor, link=link, agent=request.headers.get("User-Agent", ""))
+    sessions.begin(request, user, session)
 
 
 def _form(request: HttpRequest, form: SignInForm, target: str, status: int = 200) -> HttpResponse:

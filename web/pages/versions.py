@@ -17,7 +17,7 @@ from registry.models import Evidence, Grant, Job, ModelVersion, PromotionRequest
 from registry.queries import visible
 from registry.states import LIVE
 from web.errors import face_of
-from web.pages import reports, review
+from web.pages import artifacts, history, reports, review
 from web.pages.context import trail_url
 from web.pages.forms import PageForm, TextField
 from web.pages.guard import actor_of, page
@@ -41,8 +41,10 @@ class PromoteForm(PageForm):
 
 @page(Action.REGISTRY_VIEW)
 def one_version(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """One version, whole."""
+    """One version, whole; with ``as_of`` as it was."""
     by = actor_of(request)
+    if (at := history.wanted(request)) is not None:
+        return history.version_then(request, name, number, at)
     version = visible.version(by, name, number)
     links = list(version.data_links.select_related("data_set").order_by("role", "data_set__name", "data_set__number"))
     evidence = list(version.evidence.defer("result").order_by("-created_at")[:50])
@@ -65,6 +67,8 @@ def one_version(request: HttpRequest, name: str, number: str) -> HttpResponse:
         "actions": _version_actions(request, version),
         "facts": _facts(version, names),
         "lineage": _lineage(version),
+        "files": artifacts.section(by, version),
+        "foreign": artifacts.foreign(version),
         "data": _data_table(links, names),
         "evidence": _evidence_table(evidence, names),
         "jobs": _jobs_table(jobs, names),
@@ -169,6 +173,8 @@ def _data_table(links: list[Any], names: Names) -> dict[str, Any]:
 
 _KINDS: Final = {
     "artifact": "Artifact manifest",
+    "check": "Check of the files",
+    "data_sets": "Data sets of the run",
     "predictions": "Predictions",
     "fairness": "Fairness report",
     "explanation": "Explanation report",

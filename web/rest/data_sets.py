@@ -11,16 +11,17 @@ from rest_framework.response import Response
 
 from access import policy
 from access import queries as people
-from audit.errors import Invalid
+from audit.errors import Invalid, NotFound
 from audit.events import Action
 from audit.subjects import INSTALLATION
+from registry import locations
 from registry.actions import data_sets, evidence
 from registry.models import DataSet
 from registry.queries import visible
-from registry.states import DataRole, EvidenceKind
+from registry.states import Classification, DataRole, EvidenceKind
 from web.rest.fields import TextField
 from web.rest.models import JobRow, job_row
-from web.rest.parsing import read
+from web.rest.parsing import StrictJSONParser, read
 from web.rest.views import View, body
 
 _MOST = 200
@@ -37,6 +38,17 @@ class AboutSerializer(serializers.Serializer[Any]):
     identifiers = serializers.DictField(child=serializers.CharField(max_length=40), default=dict)
     excluded = serializers.ListField(child=TextField(), default=list, max_length=5000)
     mlflow_digest = TextField(allow_blank=True, default="")
+    owner = TextField(allow_blank=True, default="", max_length=150, help_text="A user name; yours when left out.")
+    classification = serializers.ChoiceField(
+        choices=[one.value for one in Classification], allow_blank=True, default=""
+    )
+    retention = TextField(allow_blank=True, default="", max_length=40)
+
+
+class LocatedSerializer(AboutSerializer):
+    """A data set that is read from where it lies: a file, or a folder of files of one format."""
+
+    location = TextField(max_length=locations.MOST_LOCATION)
 
 
 class DataSetSerializer(serializers.Serializer[Any]):
@@ -56,6 +68,11 @@ class DataSetSerializer(serializers.Serializer[Any]):
     excluded = serializers.JSONField()
     manifest = serializers.JSONField()
     state = serializers.CharField()
+    location = serializers.CharField(allow_blank=True)
+    mlflow_digest = serializers.CharField(allow_blank=True)
+    owner = serializers.CharField(allow_blank=True)
+    classification = serializers.CharField(allow_blank=True)
+    retention = serializers.CharField(allow_blank=True)
     created_by = serializers.CharField(allow_blank=True)
     created_at = serializers.DateTimeField()
 
@@ -82,14 +99,15 @@ class ReportSerializer(serializers.Serializer[Any]):
 
 def presented(rows: list[DataSet]) -> list[dict[str, Any]]:
     """The answer for some data sets; names in one query."""
-    names = people.display_names({row.created_by for row in rows if row.created_by})
+    names = people.display_names({one for row in rows for one in (row.created_by, row.owner) if one})
     plain = ("name", "role", "digest", "rows", "columns", "label", "favourable", "protected", "identifiers", "excluded",
-             "manifest", "state", "created_at")  # fmt: skip
+             "manifest", "state", "location", "mlflow_digest", "classification", "retention", "created_at")  # fmt: skip
     return [
         {
             "id": str(row.pk),
             "version": row.number,
             "created_by": names.get(row.created_by, ""),
+            "owner": names.get(row.owner, ""),
             **{name: getattr(row, name) for name in plain},
         }
         for row in rows
@@ -97,10 +115,10 @@ def presented(rows: list[DataSet]) -> list[dict[str, Any]]:
 
 
 class DataSets(View):
-    """List data sets; register one from an uploaded Parquet or CSV file."""
+    """List data sets; register one from an uploaded Parquet or CSV file, or from an address that is allowed."""
 
     owner = Action.REGISTRY_VIEW
-    parser_classes = (MultiPartParser,)  # type: ignore[assignment] # a file, not JSON
+    parser_classes = (MultiPartParser, StrictJSONParser)  # type: ignore[assignment] # a file, or where it lies
 
     @extend_schema(responses=DataSetListSerializer, operation_id="data_sets_list")
     def get(self, request: Request) -> Response:
@@ -109,9 +127,10 @@ class DataSets(View):
 
     @extend_schema(
         request={
+            "application/json": LocatedSerializer,
             "multipart/form-data": inline_serializer(
                 "DataSetUpload", {"file": serializers.FileField(), "about": serializers.JSONField()}
-            )
+            ),
         },
         responses={201: DataSetSerializer},
     )
@@ -119,6 +138,9 @@ class DataSets(View):
         # Asked before the body is read, so that a stranger cannot make us receive a file.
         if not policy.patterns_for(self.actor, Action.DATA_SET_CREATE):
             policy.require_read(self.actor, Action.DATA_SET_CREATE, INSTALLATION)
+        if request.content_type.partition(";")[0].strip().lower() == StrictJSONParser.media_type:
+            said = _with_owner(body(LocatedSerializer, request))
+            return Response(presented([data_sets.register_from(by=self.actor, **said)])[0], status=201)
         upload = request.FILES.get("file")
         if not isinstance(upload, UploadedFile) or upload.file is None:
             raise Invalid("Send the data as the file field “file” of a multipart form.", code="no_file")
@@ -128,9 +150,19 @@ class DataSets(View):
             by=self.actor,
             content=cast("BinaryIO", upload.file),
             filename=upload.name or "data",
-            **checked.validated_data,
+            **_with_owner(checked.validated_data),
         )
         return Response(presented([row])[0], status=201)
+
+
+def _with_owner(said: dict[str, Any]) -> dict[str, Any]:
+    """The owner by id: on the wire people are user names."""
+    if not said["owner"]:
+        return said
+    try:
+        return said | {"owner": str(people.user_by_name(said["owner"]).pk)}
+    except NotFound:
+        raise Invalid("There is no account with the owner's user name.", code="unknown_owner") from None
 
 
 def _about(request: Request) -> dict[str, Any]:

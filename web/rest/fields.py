@@ -3,6 +3,10 @@
 from rest_framework import serializers
 
 from audit.errors import Invalid
+from registry.states import DataRole
+
+# The schema names this set of choices (settings: ENUM_NAME_OVERRIDES).
+DATA_ROLES = [role.value for role in DataRole]
 
 
 class GateSerializer(serializers.Serializer):  # type: ignore[type-arg] # a read-only shape has no instance type

@@ -1,121 +1,63 @@
-"""Accounts, roles and tokens over REST."""
+"""Accounts over REST: making them, their roles, closing, resetting, forgetting.
 
-from typing import Any
+Groups, service accounts and the caller's own account have modules of their own.
+"""
 
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access import actions, grants, policy, queries, reads
-from access.erasing import MOST_REASON, LegalBasis, erase_person
-from access.models import User
+from access import actions, policy, queries, reads
+from access.erasing import LegalBasis, erase_person
+from access.models import RoleGrant, User
 from access.roles import Role
-from audit.errors import Unauthenticated
+from audit.actors import Actor
+from audit.errors import Invalid, NotFound
 from audit.events import Action
 from audit.subjects import INSTALLATION
-from web.rest.fields import TextField
+from registry.queries.visible import uuid_of
+from web.rest import people_shapes as shapes
 from web.rest.views import View, body
 
-
-class RoleSerializer(serializers.Serializer[Any]):
-    """A role held on a name pattern."""
-
-    role = serializers.ChoiceField(choices=[role.value for role in Role])
-    pattern = serializers.CharField(max_length=256, default="*")
-    until = serializers.DateTimeField(required=False, allow_null=True, default=None)
-
-
-class PersonSerializer(serializers.Serializer[Any]):
-    """An account and its roles."""
-
-    username = serializers.CharField()
-    display_name = serializers.CharField(allow_blank=True)
-    is_service = serializers.BooleanField()
-    is_active = serializers.BooleanField()
-    roles = RoleSerializer(many=True)
-
-
-class PersonListSerializer(serializers.Serializer[Any]):
-    """Every account."""
-
-    people = PersonSerializer(many=True)
-
-
-class NewPersonSerializer(serializers.Serializer[Any]):
-    """What making an account takes; without a password it signs in by token or link only."""
-
-    username = serializers.CharField(max_length=150)
-    password = serializers.CharField(
-        max_length=1000, required=False, allow_null=True, default=None, trim_whitespace=False
-    )
-    display_name = TextField(max_length=150, allow_blank=True, default="")
-    email = serializers.EmailField(max_length=254, allow_blank=True, default="")
-    is_service = serializers.BooleanField(default=False)
-
-
-class PersonErasureSerializer(serializers.Serializer[Any]):
-    """Why a person is to be forgotten."""
-
-    legal_basis = serializers.ChoiceField(choices=[basis.value for basis in LegalBasis])
-    reason = TextField(max_length=MOST_REASON, allow_blank=True, default="")
-
-
-class ErasedSerializer(serializers.Serializer[Any]):
-    """The act, as the trail records it, and how many openings it deleted."""
-
-    act = serializers.UUIDField()
-    openings = serializers.IntegerField()
-
-
-class MeSerializer(serializers.Serializer[Any]):
-    """Who the caller is."""
-
-    username = serializers.CharField()
-    auth = serializers.CharField()
-    roles = RoleSerializer(many=True)
-
-
-class NewTokenSerializer(serializers.Serializer[Any]):
-    """What a new token is called."""
-
-    name = TextField(max_length=100)
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
-
-
-class TokenSerializer(serializers.Serializer[Any]):
-    """A token; ``secret`` is in the answer that makes it and never again."""
-
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    prefix = serializers.CharField()
-    expires_at = serializers.DateTimeField(allow_null=True)
-    secret = serializers.CharField()
+SIZE: Final = 100
 
 
 def presented(user: User) -> dict[str, Any]:
-    """The answer for one account fetched with its live grants."""
+    """The answer for one account fetched with its live grants, groups and owner."""
     return {
         "username": user.username,
         "display_name": user.display_name,
         "is_service": user.is_service,
+        "owner": user.owner.username if user.owner else None,
         "is_active": user.is_active,
-        "roles": [{"role": g.role, "pattern": g.pattern, "until": g.until} for g in user.role_grants.all()],
+        "roles": [role_presented(grant) for grant in user.role_grants.all()],
+        "groups": [each.group.name for each in user.memberships.all()],
     }
 
 
-class Me(View):
-    """The caller's own account and roles."""
+def role_presented(grant: RoleGrant) -> dict[str, Any]:
+    """The answer for one role grant."""
+    return {"id": grant.pk, "role": grant.role, "pattern": grant.pattern, "until": grant.until}
 
-    owner = Action.SESSION_OPEN
 
-    @extend_schema(responses=MeSerializer)
-    def get(self, request: Request) -> Response:
-        queries.tokens_of(self.actor)
-        if self.actor.account is None:
-            raise Unauthenticated("Sign in with a bearer token or with HTTP Basic.")
-        held = [{"role": g.role.value, "pattern": g.pattern, "until": None} for g in grants.held_by(self.actor)]
-        return Response({"username": self.actor.name, "auth": self.actor.auth, "roles": held})
+def page_of(request: Request, rows: QuerySet[User]) -> tuple[list[User], str | None]:
+    """A page of accounts, and the user name after which the next begins."""
+    after = request.query_params.get("after", "")
+    if len(after) > 150 or "\x00" in after:
+        raise Invalid("This page does not exist; start again from the first.", code="bad_page")
+    found = list((rows.filter(username__gt=after) if after else rows)[: SIZE + 1])
+    return found[:SIZE], found[SIZE - 1].username if len(found) > SIZE else None
+
+
+def named(by: Actor, action: Action, username: str) -> User:
+    """The account to do ``action`` to. Who may not is told so before it is looked up, and learns of no account."""
+    policy.require_read(by, action, INSTALLATION)
+    return queries.user_by_name(username)
 
 
 class People(View):
@@ -123,17 +65,29 @@ class People(View):
 
     owner = Action.PEOPLE_VIEW
 
-    @extend_schema(responses=PersonListSerializer)
+    @extend_schema(responses=shapes.PersonListSerializer, parameters=[shapes.AFTER])
     def get(self, request: Request) -> Response:
-        found = [presented(user) for user in queries.people(self.actor)]
-        told = {"accounts": len(found)}
+        rows, following = page_of(request, queries.people(self.actor))
+        told = {"accounts": len(rows)}
         reads.seen(self.actor, Action.PEOPLE_VIEW, INSTALLATION, told=told, once_per=reads.RELOAD)
-        return Response({"people": found})
+        return Response({"people": [presented(user) for user in rows], "next": following})
 
-    @extend_schema(request=NewPersonSerializer, responses={201: PersonSerializer})
+    @extend_schema(request=shapes.NewPersonSerializer, responses={201: shapes.PersonSerializer})
     def post(self, request: Request) -> Response:
-        user = actions.create_user(by=self.actor, **body(NewPersonSerializer, request))
+        user = actions.create_user(by=self.actor, **body(shapes.NewPersonSerializer, request))
         return Response(presented(user), status=201)
+
+
+class Person(View):
+    """One account."""
+
+    owner = Action.PEOPLE_VIEW
+
+    @extend_schema(responses=shapes.PersonSerializer, operation_id="people_one")
+    def get(self, request: Request, username: str) -> Response:
+        user = queries.person(self.actor, username)
+        reads.seen(self.actor, Action.PEOPLE_VIEW, user, once_per=reads.RELOAD)
+        return Response(presented(user))
 
 
 class Roles(View):
@@ -141,39 +95,69 @@ class Roles(View):
 
     owner = Action.ROLE_GRANT
 
-    @extend_schema(request=RoleSerializer, responses={201: RoleSerializer})
+    @extend_schema(request=shapes.RoleSerializer, responses={201: shapes.HeldRoleSerializer})
     def post(self, request: Request, username: str) -> Response:
-        values = body(RoleSerializer, request)
-        # Asked before the account is looked up: who may not grant roles learns nothing of who has an account.
-        policy.require_read(self.actor, Action.ROLE_GRANT, INSTALLATION)
-        user = queries.user_by_name(username)
-        made = actions.grant_role(
-            by=self.actor, user=user, role=Role(values["role"]), pattern=values["pattern"], until=values["until"]
-        )
-        return Response({"role": made.role, "pattern": made.pattern, "until": made.until}, status=201)
+        values = body(shapes.RoleSerializer, request)
+        user = named(self.actor, Action.ROLE_GRANT, username)
+        values["role"] = Role(values["role"])
+        return Response(role_presented(actions.grant_role(by=self.actor, user=user, **values)), status=201)
 
 
-class Tokens(View):
-    """Make a token for oneself."""
+class OneRole(View):
+    """Take a role back, from an account or from a group."""
 
-    owner = Action.TOKEN_CREATE
+    owner = Action.ROLE_REVOKE
 
-    @extend_schema(request=NewTokenSerializer, responses={201: TokenSerializer})
-    def post(self, request: Request) -> Response:
-        if self.actor.account is None:
-            raise Unauthenticated("Sign in to create a token.")
-        user = User.objects.get(pk=self.actor.account)
-        token, secret = actions.create_token(by=self.actor, user=user, **body(NewTokenSerializer, request))
-        return Response(
-            {
-                "id": str(token.pk),
-                "name": token.name,
-                "prefix": token.prefix,
-                "expires_at": token.expires_at,
-                "secret": secret,
-            },
-            status=201,
-        )
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request, grant_id: str) -> Response:
+        policy.require_read(self.actor, Action.ROLE_REVOKE, INSTALLATION)
+        grant = RoleGrant.objects.select_related("user", "group").filter(pk=uuid_of(grant_id)).first()
+        if grant is None:
+            raise NotFound("There is no such role grant.")
+        actions.revoke_role(by=self.actor, grant=grant)
+        return Response(status=204)
+
+
+class Close(View):
+    """Close an account: its sessions and tokens end at once."""
+
+    owner = Action.USER_CLOSE
+
+    @extend_schema(request=shapes.WhySerializer, responses=shapes.PersonSerializer)
+    def post(self, request: Request, username: str) -> Response:
+        values = body(shapes.WhySerializer, request)
+        actions.close_account(by=self.actor, user=named(self.actor, Action.USER_CLOSE, username), **values)
+        return Response(presented(queries.person(self.actor, username)))
+
+
+class Reopen(View):
+    """Open a closed account again."""
+
+    owner = Action.USER_REOPEN
+
+    @extend_schema(request=shapes.WhySerializer, responses=shapes.PersonSerializer)
+    def post(self, request: Request, username: str) -> Response:
+        values = body(shapes.WhySerializer, request)
+        actions.reopen_account(by=self.actor, user=named(self.actor, Action.USER_REOPEN, username), **values)
+        return Response(presented(queries.person(self.actor, username)))
+
+
+class ResetPassword(View):
+    """Take an account's password away; the answer holds a link by which its holder chooses another."""
+
+    owner = Action.PASSWORD_RESET
+
+    @extend_schema(request=shapes.WhySerializer, responses=shapes.SignInLinkSerializer)
+    def post(self, request: Request, username: str) -> Response:
+        values = body(shapes.WhySerializer, request)
+        user = named(self.actor, Action.PASSWORD_RESET, username)
+        secret = actions.reset_password(by=self.actor, user=user, **values)
+        return Response({"link": link_of(secret)}, headers={"Cache-Control": "no-store"})
+
+
+def link_of(secret: str) -> str:
+    """The address that signs in once."""
+    return f"{settings.PLIMSOLL_PUBLIC_URL}{reverse('sign-in-link', args=[secret])}"
 
 
 class Erase(View):
@@ -181,12 +165,10 @@ class Erase(View):
 
     owner = Action.PRIVACY_ERASE
 
-    @extend_schema(request=PersonErasureSerializer, responses=ErasedSerializer)
+    @extend_schema(request=shapes.PersonErasureSerializer, responses=shapes.ErasedSerializer)
     def post(self, request: Request, username: str) -> Response:
-        values = body(PersonErasureSerializer, request)
-        # Asked before the account is looked up, as for roles.
-        policy.require_read(self.actor, Action.PRIVACY_ERASE, INSTALLATION)
-        user = queries.user_by_name(username)
+        values = body(shapes.PersonErasureSerializer, request)
+        user = named(self.actor, Action.PRIVACY_ERASE, username)
         basis = LegalBasis(values["legal_basis"])
         done = erase_person(by=self.actor, user=user, legal_basis=basis, reason=values["reason"])
         return Response({"act": done.act, "openings": done.openings})

@@ -1,22 +1,26 @@
 """Promotion requests over REST: file, read, decide, apply, withdraw, resubmit."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import queries as people
 from access import reads
+from audit.clock import rfc3339
 from audit.errors import Invalid
 from audit.events import Action
 from registry.actions import promotion
-from registry.models import Grant
+from registry.models import Decision, Grant, PromotionRequest
+from registry.queries import as_of, visible
 from registry.queries import promotion as promotion_queries
-from registry.queries import visible
 from registry.states import DecisionKind
 from web.rest import receipts
+from web.rest.as_of import AS_OF, wanted
 from web.rest.fields import DecisionSerializer, GateSerializer, TextField
 from web.rest.views import View, body
 
@@ -83,6 +87,31 @@ class PromotionSerializer(serializers.Serializer[Any]):
     grant = GrantSerializer(allow_null=True)
 
 
+class PromotionThenSerializer(serializers.Serializer[Any]):
+    """A request as it stood at an instant, with the decisions made by then."""
+
+    id = serializers.UUIDField()
+    model = serializers.CharField()
+    version = serializers.CharField()
+    target_stage = serializers.CharField()
+    alias = serializers.CharField()
+    state = serializers.CharField()
+    justification = serializers.CharField()
+    requested_by = serializers.CharField(allow_blank=True)
+    opened_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    decisions = DecisionSerializer(many=True)
+    grant = GrantSerializer(allow_null=True)
+    as_of = serializers.DateTimeField()
+
+
+NOW_OR_THEN = PolymorphicProxySerializer(
+    component_name="PromotionNowOrThen",
+    serializers=[PromotionSerializer, PromotionThenSerializer],
+    resource_type_field_name=None,
+)
+
+
 class ReceiptedPromotion(receipts.ReceiptedSerializer, PromotionSerializer):
     """A request after an act, with the receipt of that act for who waited for it."""
 
@@ -104,6 +133,37 @@ class InboxSerializer(serializers.Serializer[Any]):
     """The live requests, oldest first."""
 
     promotion_requests = InboxRow(many=True)
+    as_of = serializers.DateTimeField(required=False)
+
+
+def then(found: as_of.RequestThen, at: datetime) -> dict[str, Any]:
+    """The answer for one request as it stood at an instant. A decision counted if it was its author's last by then."""
+    row = found.row
+    names = people.display_names({row.requested_by, *(each.by for each in found.decisions)})
+    last = {each.by: each.pk for each in found.decisions if each.kind != DecisionKind.COMMENT}
+    return {
+        **{name: getattr(row, name) for name in ("target_stage", "alias", "justification", "opened_at", "expires_at")},
+        "id": str(row.pk),
+        "model": row.model.name,
+        "version": str(row.version.number),
+        "state": found.state,
+        "requested_by": names.get(row.requested_by, ""),
+        "decisions": [_decision(each, names, counts=last.get(each.by) == each.pk) for each in found.decisions],
+        "grant": grant_of(found.grant) if found.grant else None,
+        "as_of": at,
+    }
+
+
+def _decision(row: Decision, names: Mapping[str, str], *, counts: bool) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "kind": row.kind,
+        "by": names.get(row.by, ""),
+        "comment": row.comment,
+        "subject_digest": row.subject_digest,
+        "created_at": row.created_at,
+        "counts": counts,
+    }
 
 
 def presented(view: promotion_queries.View) -> dict[str, Any]:
@@ -126,18 +186,7 @@ def presented(view: promotion_queries.View) -> dict[str, Any]:
         "changed": list(view.moved),
         "quorum": {"need": view.need, "have": view.have},
         "gates": [vars(gate) for gate in view.gates],
-        "decisions": [
-            {
-                "id": str(row.pk),
-                "kind": row.kind,
-                "by": names.get(row.by, ""),
-                "comment": row.comment,
-                "subject_digest": row.subject_digest,
-                "created_at": row.created_at,
-                "counts": str(row.pk) in view.counted,
-            }
-            for row in view.decisions
-        ],
+        "decisions": [_decision(row, names, counts=str(row.pk) in view.counted) for row in view.decisions],
         "available_actions": view.available_actions,
         "why_not": {name: sentence for name, sentence in view.why_not.items() if sentence},
         "grant": grant_of(view.grant) if view.grant else None,
@@ -169,26 +218,31 @@ class Requests(View):
         return Response(presented(promotion_queries.view(self.actor, made)), status=201)
 
 
+def _row(row: PromotionRequest, state: str, sentence: str | None) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "model": row.model.name,
+        "version": str(row.version.number),
+        "target_stage": row.target_stage,
+        "state": state,
+        "opened_at": row.opened_at,
+        "expires_at": row.expires_at,
+        "why_not": sentence,
+    }
+
+
 class Inbox(View):
     """The live requests the caller can see."""
 
     owner = Action.PROMOTION_VIEW
 
-    @extend_schema(responses=InboxSerializer, operation_id="promotion_requests_list")
+    @extend_schema(responses=InboxSerializer, operation_id="promotion_requests_list", parameters=[AS_OF])
     def get(self, request: Request) -> Response:
-        rows = [
-            {
-                "id": str(row.pk),
-                "model": row.model.name,
-                "version": str(row.version.number),
-                "target_stage": row.target_stage,
-                "state": row.state,
-                "opened_at": row.opened_at,
-                "expires_at": row.expires_at,
-                "why_not": sentence,
-            }
-            for row, sentence in promotion_queries.waiting_for(self.actor)
-        ]
+        at = wanted(request)
+        if at is not None:
+            then_live = [_row(each.row, each.state, None) for each in as_of.requests(self.actor, at)]
+            return Response({"promotion_requests": then_live, "as_of": at})
+        rows = [_row(row, row.state, sentence) for row, sentence in promotion_queries.waiting_for(self.actor)]
         return Response({"promotion_requests": rows})
 
 
@@ -197,8 +251,14 @@ class One(View):
 
     owner = Action.PROMOTION_VIEW
 
-    @extend_schema(responses=PromotionSerializer)
+    @extend_schema(responses=NOW_OR_THEN, parameters=[AS_OF])
     def get(self, request: Request, request_id: str) -> Response:
+        at = wanted(request)
+        if at is not None:
+            found = as_of.request(self.actor, request_id, at)
+            seen = {"as_of": rfc3339(at)}
+            reads.seen(self.actor, Action.PROMOTION_VIEW, found.row, told=seen, once_per=reads.RELOAD)
+            return Response(then(found, at))
         view = promotion_queries.view(self.actor, visible.promotion_request(self.actor, request_id))
         told = {"evidence": view.evidence_ids}
         reads.seen(self.actor, Action.PROMOTION_VIEW, view.request, told=told, once_per=reads.RELOAD)

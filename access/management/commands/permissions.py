@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand
 
+from access import scopes
 from access.policy import ENTANGLED, POLICY, Rule
 from access.roles import DESCRIPTIONS, LABELS, Role
+from access.scopes import SCOPES, TokenScope
 from audit.events import WORDS, Action, log_of
 
 INTRODUCTION: Final = """\
@@ -22,14 +24,25 @@ printed out. *When* something is possible is another matter and stands in the
 [states of a promotion](promotion-states.md).
 
 A role is held everywhere or on the models and data sets whose names match a pattern, for good or until a date. What
-concerns no single model (accounts, the trail, erasure) takes a role that is held everywhere.
+concerns no single model (accounts, the trail, erasure) takes a role that is held everywhere. A role is granted to an
+account, or to a group and so to whoever is in it. A service account and its owner are one person wherever someone
+independent has to decide; it works only while its owner's account is open.
+
+Who can do a particular thing right now, and through which grant, is answered at `/people/who-can/` and over REST at
+`/api/v1/who-can/`, from the same table.
 """
 MATRIX: Final = """\
 ## Actions
 
 ● the role may. ◐ the role may, unless one of the reasons under [separation of duties](#separation-of-duties) applies.
-*Plimsoll* stands for the service's own jobs and command line. The name under an action is what the trail calls it;
+*own* is whoever's account it is done to, and for a service account its owner. *Plimsoll* stands for the service's own
+jobs and command line. The name under an action is what the trail calls it;
 its entries go to the log named beside it, refusals always to *admin*.
+"""
+TOKENS: Final = """\
+## Token scopes
+
+A token is narrowed by its scope; it never may more than its account. Passwords and sessions are not narrowed.
 """
 DUTIES: Final = """\
 ## Separation of duties
@@ -41,7 +54,7 @@ accounts included. The sentence is the one that pages and the API show.
 
 def page() -> str:
     """The whole page, ending in a newline."""
-    return "\n".join([INTRODUCTION, *_roles(), MATRIX, *_matrix(), DUTIES, *_duties()])
+    return "\n".join([INTRODUCTION, *_roles(), MATRIX, *_matrix(), TOKENS, *_tokens(), DUTIES, *_duties()])
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -56,12 +69,23 @@ def _roles() -> Iterator[str]:
 
 
 def _matrix() -> Iterator[str]:
-    yield _row(["action", "log", *(LABELS[role] for role in Role), "Plimsoll"])
-    yield "|---|---|" + ":-:|" * (len(Role) + 1)
+    yield _row(["action", "log", *(LABELS[role] for role in Role), "own", "Plimsoll"])
+    yield "|---|---|" + ":-:|" * (len(Role) + 2)
     for action, rule in POLICY.items():
         marks = (_mark(rule, role) for role in Role)
         system = "●" if rule.system else ""
-        yield _row([f"{WORDS[action]}<br>`{action.value}`", log_of(action), *marks, system])
+        own = "●" if rule.own or rule.anyone else ""
+        yield _row([f"{WORDS[action]}<br>`{action.value}`", log_of(action), *marks, own, system])
+    yield ""
+
+
+def _tokens() -> Iterator[str]:
+    yield _row(["scope", "such a token may", "actions it reaches"])
+    yield "|---|---|---|"
+    for scope in TokenScope:
+        reached = [f"`{action.value}`" for action in Action if scopes.reaches(scope, action)]
+        every = "every action" if len(reached) == len(Action) else ", ".join(reached)
+        yield _row([f"{SCOPES[scope].label} (`{scope.value}`)", SCOPES[scope].reach, every])
     yield ""
 
 

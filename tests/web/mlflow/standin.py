@@ -32,7 +32,9 @@ class Tracking:
 
     url: str
     asked: list[Asked] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)  # of the logged model
     redirecting: bool = False
+    login: str = ""
 
 
 def start() -> tuple[Tracking, ThreadingHTTPServer]:
@@ -66,6 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
         if tracking.redirecting:
             self._send(302, b"", {"Location": "http://192.0.2.1/"})
             return
+        if tracking.login != self.headers.get("Authorization", ""):
+            self._send(401, b"{}", {"WWW-Authenticate": "Basic"})
+            return
         split = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
         found = self._known(unquote(split.path), query)
@@ -81,12 +86,22 @@ class _Handler(BaseHTTPRequestHandler):
             outputs = {"model_outputs": [{"model_id": MODEL}]} if run == RUN else {}
             return {"run": {"info": {"artifact_uri": roots[run]}, "outputs": outputs}} if run in roots else None
         if path.startswith("/api/2.0/mlflow/logged-models/m-"):
-            info = {"name": "model", "artifact_uri": MODEL_ROOT, "source_run_id": RUN}
-            return {"model": {"info": info}} if path.split("/")[5] == MODEL else None
+            return self._logged_model() if path.split("/")[5] == MODEL else None
         if path == "/api/2.0/mlflow-artifacts/artifacts":
             in_run = query["path"] == f"1/{RUN}/artifacts/files"
-            return {"files": [{"path": "MLmodel", "file_size": "7"}] if in_run else []}
+            above = [{"path": RUN, "is_dir": True}] if query["path"] == "1" else []
+            return {"files": [{"path": "MLmodel", "file_size": "7"}] if in_run else above}
+        if path == "/graphql":
+            return {"data": {"mlflowGetRun": {"run": {"info": {"runName": "r"}, "v": {"plimsollRun": RUN}}}}}
         return {"echo": path}
+
+    def _logged_model(self) -> dict:
+        tracking: Tracking = self.server.tracking  # type: ignore[attr-defined]
+        if self.command == "PATCH":
+            tracking.tags.update({tag["key"]: tag["value"] for tag in json.loads(tracking.asked[-1].body)["tags"]})
+        tags = [{"key": key, "value": value} for key, value in tracking.tags.items()]
+        info = {"name": "model", "artifact_uri": MODEL_ROOT, "source_run_id": RUN, "tags": tags}
+        return {"model": {"info": info}}
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

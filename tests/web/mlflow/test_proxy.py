@@ -10,6 +10,7 @@ from django.test import Client
 from access.roles import Role
 from audit.events import Action
 from audit.models import Event
+from tests.web.mlflow import standin
 from tests.web.mlflow.caller import Caller
 from tests.web.mlflow.standin import Tracking
 from web.mlflow import paths
@@ -66,7 +67,28 @@ HOSTILE = [
     "/model-versions/get-artifact",
     "/get-artifact",
     "/gateway/x",
-    "/v1/traces",
+    "/v1/traces/",
+    "/V1/traces",
+    "/v1/metrics",
+    "/version/",
+    "/mlflow/graphql/",
+    "/mlflow/gateway/x",
+    "/mlflow/api/2.0/mlflow/runs/get",
+    "/mlflow/v1/traces",
+    "/mlflow/mlflow/ajax-api/2.0/mlflow/runs/get",
+    "/mlflow//ajax-api/2.0/mlflow/registered-models/create",
+    "/mlflow/ajax-api/2.0/mlflow/Registered-Models/create",
+    "/mlflow/ajax-api/2.0/mlflow/registered-models/list",
+    "/mlflow/ajax-api/2.0/mlflow/runs/../model-versions/create",
+    "/mlflow/ajax-api/2.0/mlflow/%6dodel-versions/list",
+    "/mlflow/ajax-api/2.0/mlflow/%256dodel-versions/create",
+    "/mlflow/ajax-api/3.0/mlflow/assistant/chat",
+    "/mlflow/ajax-api/3.0/mlflow/gateway/secrets/list",
+    "/mlflow/static-files/../graphql",
+    "/mlflow/static-files/%2e%2e/graphql",
+    "/mlflow/static-files/..%2fgraphql",
+    "/mlflow/GRAPHQL",
+    "/mlflow/get-artifact/",
 ]
 
 
@@ -94,6 +116,9 @@ def test_other_methods_are_not_passed_on(scientist: Caller, tracking: Tracking, 
         ("POST", "/ajax-api/2.0/mlflow/experiments/search", Action.TRACKING_READ),
         ("POST", "/api/2.0/mlflow/logged-models/search", Action.TRACKING_READ),
         ("POST", "/api/3.0/mlflow/traces/search", Action.TRACKING_READ),
+        ("GET", "/version", Action.TRACKING_READ),
+        ("GET", "/get-artifact", Action.TRACKING_READ),
+        ("POST", "/v1/traces", Action.TRACKING_WRITE),
         ("POST", "/api/2.0/mlflow/runs/create", Action.TRACKING_WRITE),
         ("POST", "/api/2.0/mlflow/runs/search/x", Action.TRACKING_WRITE),
         ("POST", "/api/2.0/mlflow/runs/log-batch", Action.TRACKING_WRITE),
@@ -175,3 +200,40 @@ def test_without_tracking_the_answer_says_so(scientist: Caller, settings) -> Non
     settings.PLIMSOLL_TRACKING_URL = "http://127.0.0.1:1"
     response = scientist.send("POST", "/api/2.0/mlflow/runs/create", b"{}")
     assert (response.status_code, response.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+
+
+def test_a_tracking_server_elsewhere_gets_our_login_and_never_the_callers(
+    scientist: Caller,
+    tracking: Tracking,
+    settings,  # type: ignore[no-untyped-def]
+) -> None:
+    tracking.login = "Bearer upstream-token"
+    refused = scientist.send("GET", "/api/2.0/mlflow/runs/search")
+    assert (refused.status_code, refused.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert "WWW-Authenticate" not in refused.headers
+    settings.PLIMSOLL_TRACKING_AUTHORIZATION = "Bearer upstream-token"
+    assert scientist.send("GET", "/api/2.0/mlflow/runs/search").status_code == 200
+    assert [asked.headers.get("Authorization") for asked in tracking.asked] == [None, "Bearer upstream-token"]
+
+
+def test_a_presigned_upload_past_this_service_is_refused(scientist: Caller, tracking: Tracking) -> None:
+    response = scientist.send("POST", "/api/2.0/mlflow/artifacts/presigned-upload-url", b"{}")
+    assert (response.status_code, response.json()["error_code"]) == (501, "NOT_IMPLEMENTED")
+    assert tracking.asked == []
+
+
+def test_when_tracking_is_down_only_what_needs_it_stops(scientist: Caller, model: str, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.PLIMSOLL_TRACKING_URL = "http://127.0.0.1:1"
+    for source, given in (
+        (standin.RUN_ROOT, {"run_id": standin.RUN}),
+        (f"models:/{standin.MODEL}", {"model_id": standin.MODEL}),
+    ):
+        status, code, _ = scientist.refused("POST", "model-versions/create", name=model, source=source, **given)
+        assert (status, code) == (503, "TEMPORARILY_UNAVAILABLE")
+    scientist.ok("GET", "model-versions/get", name=model, version="1")
+    scientist.ok("GET", "registered-models/search")
+    scientist.ok("GET", "model-versions/get-download-uri", name=model, version="1")
+    scientist.ok("POST", "registered-models/alias", name=model, alias="green", version="1")
+    scientist.ok("POST", "model-versions/set-tag", name=model, version="1", key="a", value="b")
+    made = scientist.ok("POST", "model-versions/create", name=model, source=f"models:/{model}/1")
+    assert made["model_version"]["version"] == "2"

@@ -55,6 +55,7 @@ def numbered(caller: Caller, text: str, **more: object) -> list[str]:
         ("name LIKE 'churn'", {"churn"}),
         ("name LIKE '%\\'", set()),
         ("name IN ('churn', 'risk')", {"churn", "risk"}),
+        ("name IN ('churn',)", {"churn"}),
         ("name NOT IN ('churn')", {"Churn_old", "risk"}),
         ("tags.team = 'Risk'", {"churn"}),
         ("tag.`team` ILIKE 'RISK'", {"churn", "Churn_old"}),
@@ -116,7 +117,6 @@ def test_versions_are_found_by_filter(shelf: Caller, text: str, expected: list[s
         "name > 'a'",
         "name IN 'a'",
         "name IN ()",
-        "name IN ('a',)",
         "name IN ('a', 1)",
         "name NOT LIKE 'a'",
         "owner = 'me'",
@@ -140,6 +140,56 @@ def test_a_filter_that_cannot_be_read_is_refused(scientist: Caller, text: str) -
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "name!=something",
+            "Parameter value is either not quoted or unidentified quote types used for string value some",
+        ),
+        ("evilhax = true", "Invalid clause(s) in filter string"),
+        ("name LIKE", "Invalid clause(s) in filter string"),
+        ("name IN (", "Invalid clause(s) in filter string"),
+        ("evilhax = 'a'", "Invalid attribute key 'evilhax' specified."),
+        ("params.a = 'b'", "Invalid entity type 'params'. Valid entity types are ('attribute', 'tag', 'tags')"),
+        ("name > 'a'", "Invalid comparator for attribute: >"),
+        ("tag.a > 'b'", "Invalid comparator for tag: >"),
+        ("tag.a = 5", "Expected a quoted string value for tag (e.g. 'my-value'). Got value 5"),
+        ("name = 5", "Expected a quoted string value or a list of quoted string values for attributes. Got value 5"),
+        ("name IN ()", "While parsing a list in the query, expected a non-empty list of string values, but got empty"),
+        ("name IN (,)", "While parsing a list in the query, expected a non-empty list of string values, but got ill-"),
+        ("name IN ('a',,'b')", "While parsing a list in the query, expected a non-empty list of string values, but "),
+        ("name IN (1,2)", "While parsing a list in the query, expected string value, punctuation, or whitespace, but"),
+    ],
+)
+def test_a_filter_is_refused_in_the_words_that_clients_look_for(scientist: Caller, text: str, sentence: str) -> None:
+    for call in ("registered-models/search", "model-versions/search"):
+        assert scientist.refused("GET", call, filter=text)[2].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("call", "order", "sentence"),
+    [
+        ("registered-models", "run_id DESC", "Invalid order by key 'run_id' specified."),
+        ("registered-models", "creation_timestamp", "Invalid order by key 'creation_timestamp' specified."),
+        ("model-versions", "run_id DESC", "Invalid attribute key 'run_id' specified."),
+        ("model-versions", "timestamp", "Invalid attribute key 'timestamp' specified."),
+        (
+            "model-versions",
+            "last_updated_timestamp DESC blah",
+            "Invalid order_by clause 'last_updated_timestamp DESC b",
+        ),
+        ("model-versions", "name UP", "Invalid ordering key in order_by clause 'name UP'."),
+    ],
+)
+def test_an_order_is_refused_in_the_words_that_clients_look_for(
+    scientist: Caller, call: str, order: str, sentence: str
+) -> None:
+    refused = scientist.refused("GET", f"{call}/search", order_by=["name ASC", order])
+    assert refused[:2] == (400, "INVALID_PARAMETER_VALUE")
+    assert refused[2].startswith(sentence)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "version_number = 'one'",
@@ -155,8 +205,9 @@ def test_versions_have_operators_of_their_own(scientist: Caller, text: str) -> N
 
 def test_results_come_in_the_order_asked_for(shelf: Caller) -> None:
     assert named(shelf, "", order_by=["name DESC"]) == list(reversed(named(shelf, "")))
-    assert named(shelf, "", order_by=["creation_timestamp\t dEsC"]) == ["risk", "Churn_old", "churn"]
-    assert named(shelf, "", order_by=["timestamp"]) == ["churn", "Churn_old", "risk"]
+    assert named(shelf, "", order_by=["timestamp\t dEsC"]) == ["risk", "Churn_old", "churn"]
+    assert named(shelf, "", order_by=["last_updated_timestamp"]) == ["churn", "Churn_old", "risk"]
+    assert numbered(shelf, "", order_by=["creation_timestamp"]) == ["churn/1", "churn/2", "Churn_old/1", "risk/1"]
     assert numbered(shelf, "", order_by=[]) == ["risk/1", "Churn_old/1", "churn/2", "churn/1"]
     assert numbered(shelf, "name='churn'", order_by=["version_number DESC"]) == ["churn/2", "churn/1"]
 
@@ -170,6 +221,7 @@ def test_results_come_in_the_order_asked_for(shelf: Caller) -> None:
         [""],
         ["name", "name DESC"],
         ["timestamp", "last_updated_timestamp"],
+        ["creation_timestamp"],
     ],
 )
 def test_an_order_that_cannot_be_read_is_refused(scientist: Caller, order: list[str]) -> None:
@@ -184,7 +236,7 @@ def test_a_page_has_a_size_within_limits(scientist: Caller, call: str, most: int
 
 
 @pytest.mark.parametrize(
-    "order", [["name"], ["name DESC"], ["last_updated_timestamp DESC"], ["creation_timestamp", "name DESC"]]
+    "order", [["name"], ["name DESC"], ["last_updated_timestamp DESC"], ["last_updated_timestamp", "name DESC"]]
 )
 def test_pages_together_are_the_whole_even_when_rows_change_meanwhile(shelf: Caller, order: list[str]) -> None:
     for call, kind in (("registered-models/search", "registered_models"), ("model-versions/search", "model_versions")):
@@ -197,7 +249,7 @@ def test_pages_together_are_the_whole_even_when_rows_change_meanwhile(shelf: Cal
             if not token:
                 break
         assert pages == whole
-        assert shelf.refused("GET", call, order_by=["name ASC", "creation_timestamp"], page_token="e30=")[0] == 400
+        assert shelf.refused("GET", call, order_by=["name ASC", "timestamp"], page_token="e30=")[0] == 400
 
 
 def test_a_token_that_is_not_ours_is_refused(shelf: Caller) -> None:
@@ -260,6 +312,7 @@ def test_thirty_rows_take_as_many_queries_as_one(
         aliases.set_alias(by=by, model=model, alias="blue", version=version)
 
     add(1)
+    queries()  # the first request of a token notes that it was used
     one = queries()
     for number in range(2, 31):
         add(number)

@@ -5,15 +5,16 @@ Credit counts of its own documentation (690 men and 310 women), not computed her
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client
 
 from access.authenticate import actor_of
-from access.models import User
+from access.models import Session, User
 from access.roles import Role
-from audit import door
+from audit import door, guard
 from audit.actors import SYSTEM, Actor
 from audit.clock import now
 from audit.events import Action
@@ -23,6 +24,7 @@ from registry.actions.evidence import Finding
 from registry.models import DataSet, ModelVersion, PromotionRequest, VersionDataSet
 from registry.states import EvidenceKind
 from tests import factories
+from web import sessions
 
 ARTIFACT = "a" * 64
 
@@ -34,9 +36,16 @@ def client_of(user: User) -> Client:
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = "web.sessions.AccountBackend"
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session[sessions.OURS] = str(signed_in(user).pk)
     session.save()
     client.cookies["plimsoll_session"] = session.session_key
     return client
+
+
+def signed_in(user: User) -> Session:
+    """A session without its entry in the trail: what a test counts there is its own."""
+    with guard.allow("session.open"):
+        return Session.objects.create(user=user, auth="password", expires_at=now() + timedelta(hours=12))
 
 
 def actor(user: User) -> Actor:

@@ -83,7 +83,7 @@ def test_too_many_failures_are_stopped_with_the_time_to_wait() -> None:
         send(Client(), username=name, password="wrong wrong wrong")
     response = send(Client(), username=name, password=factories.PASSWORD)
     assert response.status_code == 429
-    assert "try again in fifteen minutes" in response.content.decode()
+    assert "Too many failed sign-ins for this name: try again in 15 minutes." in response.content.decode()
 
 
 def test_reading_a_link_spends_nothing_and_the_button_signs_in_once() -> None:
