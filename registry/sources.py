@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from django.conf import settings
 
 from audit.actors import Actor
-from audit.errors import Invalid, NotFound
+from audit.errors import Invalid, NotFound, Unavailable
 from registry import fields, tracking
 from registry.models import Alias, ModelTag, ModelVersion
 from registry.queries import visible
@@ -83,6 +83,22 @@ def resolve(by: Actor, source: str, run_id: str | None, model_id: str | None, *,
         return _local(claim)
     _refuse_hidden(source, scheme)
     return _READERS.get(scheme, _foreign)(claim)
+
+
+def download_uri(version: ModelVersion) -> str:
+    """Where a client fetches the files of ``version``: what it was registered with, as MLflow answers.
+
+    Save for ``runs:/<run>/<name>`` when only a logged model has that name: the stock client would look among the run's
+    own files and find nothing, so it is given the model's place.
+    """
+    location = version.storage_location or version.source
+    if not location.startswith("runs:/"):
+        return location
+    try:
+        places = tracking.places(location)
+        return places[-1] if len(places) > 1 and not tracking.list_artifacts(places[0]) else location
+    except (Invalid, NotFound, Unavailable):
+        return location
 
 
 def _refuse_hidden(source: str, scheme: str) -> None:

@@ -84,6 +84,7 @@ def test_every_page_holds_together(chromium: Browser, server: str, width: int) -
             f"/people/{reader.pk}/",
             "/people/new/",
             "/tokens/",
+            *access_pages(reader),
             "/webhooks/",
             "/webhooks/new/",
             f"/trail/object/model_version/{row.pk}/",

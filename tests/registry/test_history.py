@@ -1,5 +1,6 @@
 """The history of stages and aliases: written with every change, whoever makes it, and never rewritten."""
 
+import importlib
 import json
 import os
 import uuid
@@ -187,3 +188,36 @@ def test_a_moment_that_is_made_up_does_not_count(by: Actor, model: RegisteredMod
     row = Tenure.objects.get(name="blue")
     assert row.by == "somebody"
     assert abs(row.period.lower - clock.now()) < timedelta(minutes=1)
+
+
+def test_what_was_recorded_before_is_carried_over(fresh_database: str) -> None:
+    """Stage changes become ranges; a champion begins with its stage, another alias when the migration ran."""
+    carry_over = importlib.import_module("registry.migrations.0006_history").CARRY_OVER
+    by = factories.actor(Role.DATA_SCIENTIST)
+    model = models.create(by=by, name="churn")
+    one, two = version_of(by, model), version_of(by, model)
+    with psycopg.connect(os.environ["PLIMSOLL_TEST_ADMIN"], dbname=fresh_database) as admin:
+        admin.execute("SET session_replication_role = replica")
+        moves = [(one, "None", "Production", 0), (one, "Production", "Archived", 2), (two, "None", "Production", 2)]
+        for version, before, after, hours in moves:
+            admin.execute(
+                "INSERT INTO registry_stagechange (version_id, from_stage, to_stage, at, by)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                (version.pk, before, after, _NOON + timedelta(hours=hours), by.account),
+            )
+            admin.execute("UPDATE registry_modelversion SET stage = %s WHERE id = %s", (after, version.pk))
+        for name, version in (("champion", two), ("blue", one)):
+            row = "INSERT INTO registry_alias (model_id, name, version_id) VALUES (%s, %s, %s)"
+            admin.execute(row, (model.pk, name, version.pk))
+        admin.execute(carry_over)
+    later = _NOON + timedelta(hours=2)
+    rows = Tenure.objects.filter(model=model).order_by("kind", "period")
+    assert [(row.name, row.version_id, row.period.lower, row.period.upper, row.sole) for row in rows] == [
+        ("champion", two.pk, later, None, True),
+        ("blue", one.pk, rows[1].period.lower, None, True),
+        ("Production", one.pk, _NOON, later, True),
+        ("Archived", one.pk, later, None, False),
+        ("Production", two.pk, later, None, True),
+    ]
+    assert rows[1].period.lower > later
+    assert {row.by for row in rows} == {by.account, ""}

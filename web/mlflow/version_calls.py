@@ -3,6 +3,7 @@
 from django.http import HttpResponse
 
 from audit.actors import Actor
+from registry import sources
 from registry.actions import tags, versions
 from registry.models import ModelVersion
 from registry.queries import search, visible, wire
@@ -72,8 +73,7 @@ def _search(by: Actor, given: Values) -> HttpResponse:
 
 
 def _download_uri(by: Actor, given: Values) -> HttpResponse:
-    row = _found(by, given)
-    return answer({"artifact_uri": row.storage_location or row.source})
+    return answer({"artifact_uri": sources.download_uri(_found(by, given))})
 
 
 def _set_tag(by: Actor, given: Values) -> HttpResponse:

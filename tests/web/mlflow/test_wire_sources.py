@@ -24,7 +24,7 @@ def test_where_the_files_are_is_settled_at_creation(scientist: Caller, model: st
         return f"{made['source']} {made['run_id']} {found['artifact_uri']}"
 
     assert create(source=FILES, run_id=RUN) == f"{FILES} {RUN} {FILES}"
-    assert create(source=f"runs:/{RUN}/model", run_id=RUN) == f"runs:/{RUN}/model {RUN} runs:/{RUN}/model"
+    assert create(source=f"runs:/{RUN}/model", run_id=RUN) == f"runs:/{RUN}/model {RUN} {MODEL_ROOT}"
     assert create(source=f"models:/{MODEL}", model_id=MODEL) == f"models:/{MODEL} {RUN} {MODEL_ROOT}"
     inside = f"{MODEL_ROOT}/sub"
     assert create(source=inside, model_id=MODEL) == f"{inside} {RUN} {inside}"
