@@ -92,7 +92,9 @@ def _word(kind: str) -> str:
 
 
 def _box(node: Node, start: str) -> drawing.Box:
-    tone = "is-start" if node.key == start else "is-hidden" if node.hidden else ""
+    if node.hidden:
+        return drawing.Box(node.key, KINDS[node.type], "not visible to you", node.step, tone="is-hidden")
+    tone = "is-start" if node.key == start else ""
     return drawing.Box(
         node.key, kind_words(node), _name(node), node.step, "" if node.key == start else node_url(node), tone
     )
