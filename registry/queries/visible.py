@@ -56,10 +56,10 @@ def model(by: Actor, name: str) -> RegisteredModel:
 
 def version(by: Actor, name: str, number: str | int) -> ModelVersion:
     """Version ``number`` of a model; Invalid when it is no number, NotFound as for ``model``."""
-    try:
-        wanted = int(number)
-    except ValueError:
-        raise Invalid(f"Parameter 'version' must be an integer, got '{number!s:.40}'.", code="bad_version") from None
+    text = str(number)
+    if not re.fullmatch(r"-?[0-9]{1,30}", text):  # int() would take white space and other scripts' digits too
+        raise Invalid(f"Parameter 'version' must be an integer, got '{text:.40}'.", code="bad_version")
+    wanted = int(text)
     row = versions(by).filter(model__name=_text(name), number=wanted).first() if 0 < wanted < 2**31 else None
     if row is None:
         raise no_version(name, wanted)

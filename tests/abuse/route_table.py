@@ -230,7 +230,7 @@ _BOTH = ("GET", "POST")
 # What a page answers to besides GET, and a form it understands.
 POSTED: dict[str, dict[str, Any]] = {
     "sign-out": {}, "promote": {"target_stage": "Production", "justification": "Better."}, "version-check": {},
-    "promotion-decide": {"decision": "APPROVE", "comment": "Read."}, "promotion-apply": {}, "promotion-withdraw": {},
+    "promotion-decide": {"decision": "approve", "comment": "Read."}, "promotion-apply": {}, "promotion-withdraw": {},
     "promotion-resubmit": {}, "erasure-new": {}, "erasure-approve": {"comment": "Read."},
     "erasure-refuse": {"reason": "No."}, "erasure-cancel": {"reason": "Twice."}, "erasure-discover": {},
     "erasure-execute": {}, "erasure-sign-off": {"comment": "Read."}, "webhook-new": {}, "webhook-edit": {},
