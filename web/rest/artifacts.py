@@ -26,7 +26,7 @@ from web.routes import OPEN
 _MOST = 200
 
 
-class FileSerializer(serializers.Serializer[Any]):
+class ManifestFileSerializer(serializers.Serializer[Any]):
     """One file of a version."""
 
     path = serializers.CharField()
@@ -38,7 +38,7 @@ class ManifestSerializer(serializers.Serializer[Any]):
     """The files of a version and the digest over them."""
 
     digest = serializers.CharField()
-    files = FileSerializer(many=True)
+    files = ManifestFileSerializer(many=True)
 
 
 class CheckSerializer(serializers.Serializer[Any]):

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from access.models import User
 from access.roles import Role
 from audit.models import Event
 from registry.models import Job, ModelVersion, RegisteredModel
 from tests.web.mlflow.caller import Caller, state
 from tests.web.mlflow.standin import FILES, RUN
+from tests.web.pages.case import client_of
 
 Make = Callable[..., Caller]
 # Every call with fields that would do; {} stands for the model's name.
@@ -328,21 +330,8 @@ def test_a_prompt_has_no_files_and_no_job(scientist: Caller) -> None:
     assert scientist.refused("POST", "model-versions/create", name="greeting", source="models:/greeting/1")[0] == 400
 
 
-def test_a_browser_session_reads_and_does_not_write(db: None, model: str, client: Client) -> None:
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-
-    from access.models import User
-
-    user = User.objects.order_by("created_at").first()
-    session = client.session
-    session.update(
-        {
-            SESSION_KEY: str(user.pk),
-            BACKEND_SESSION_KEY: "web.sessions.AccountBackend",
-            HASH_SESSION_KEY: user.get_session_auth_hash(),
-        }
-    )
-    session.save()
+def test_a_browser_session_reads_and_does_not_write(db: None, model: str) -> None:
+    client = client_of(User.objects.order_by("created_at").first())
     assert client.get("/ajax-api/2.0/mlflow/registered-models/get", {"name": "churn"}).status_code == 200
     refused = client.generic("POST", "/ajax-api/2.0/mlflow/registered-models/create", b'{"name": "x"}')
     assert (refused.status_code, refused.json()["error_code"]) == (403, "PERMISSION_DENIED")
