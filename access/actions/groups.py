@@ -1,5 +1,6 @@
 """Groups: making, editing and closing them, and who is in one. What a group may do is granted in ``roles.py``."""
 
+import unicodedata
 from typing import Final
 
 from access.endings import an_administrator_stays
@@ -87,7 +88,7 @@ def _open_row(group: Group) -> Group:
 
 
 def _checked(name: str, description: str, but: Group | None = None) -> tuple[str, str]:
-    name = name.strip()
+    name = unicodedata.normalize("NFC", name.strip())
     if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
         raise Invalid(
             f"A group has a name of 1 to {MOST_NAME} characters, none of them invisible.", code="bad_group_name"

@@ -86,10 +86,12 @@ def test_a_refusal_is_recorded_once_and_changes_nothing(refusal: Refusal) -> Non
 
 def test_every_act_that_changes_something_is_in_the_table() -> None:
     covered = {action for action, _, _ in ACTS + ANYONE + OWN}
-    # Tracking's own writes are passed on to it (tests/web/mlflow); pinning and verifying are done by workers alone.
+    # Tracking's own writes are passed on to it (tests/web/mlflow); verifying is done by workers alone.
     # What the operator's commands and the sequencer do is tested with them (tests/audit).
     own = {Action.TICK, Action.PRUNE, Action.KEY_ROTATE, Action.KEY_RETIRE}
-    elsewhere = {Action.TRACKING_WRITE, Action.ARTIFACT_PIN, Action.ERASURE_VERIFY, *own}
+    # What jobs find and write down is tested with them (tests/registry).
+    jobs = {Action.ARTIFACT_PIN, Action.ARTIFACT_ALARM, Action.RUN_RECORD, Action.DATA_SET_ADOPT}
+    elsewhere = {Action.TRACKING_WRITE, Action.ERASURE_VERIFY, *jobs, *own}
     assert set(POLICY) - ACCESS_LOG - elsewhere <= covered | {Action.TRAIL_EXPORT}
     assert all(POLICY[action].roles == frozenset() for action in elsewhere - {Action.TRACKING_WRITE})
 
