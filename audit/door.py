@@ -149,7 +149,8 @@ def saw(
 
 def _lock(on: models.Model) -> models.Model:
     manager = type(on)._base_manager
-    locked = manager.select_for_update(of=("self",)).filter(pk=on.pk).first()
+    # Keys do not change, so rows that refer to this one need not wait; doors on two such rows would wait for ever.
+    locked = manager.select_for_update(of=("self",), no_key=True).filter(pk=on.pk).first()
     if locked is None:
         raise NotFound("It was deleted a moment ago.")
     return locked

@@ -107,7 +107,8 @@ def _check_can_open(by: Actor, version: ModelVersion, stage: Stage) -> None:
             details={"request": str(live.pk)},
         )
     roles = frozenset(Role(name) for name in rules.POLICIES[stage]["quorum"]["roles"])
-    entangled = {by.account, version.created_by}
+    people = {account for account in (by.account, version.created_by) if account}
+    entangled = {account for each in role_grants.selves_of(people).values() for account in each}
     if not any(str(user.pk) not in entangled for user in role_grants.holders(roles, version.model.name)):
         raise Conflict(
             f"Nobody could decide on this: no account but yours or the author's has the role {either(roles)} on"
