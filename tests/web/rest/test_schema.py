@@ -1,6 +1,9 @@
 """The API document: whole, without a warning, and naming every address of the surface."""
 
+from pathlib import Path
+
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
 from drf_spectacular.drainage import GENERATOR_STATS
@@ -8,6 +11,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 HOST = {"Host": "localhost"}
+COMMITTED = Path(__file__).resolve().parents[3] / "docs/reference/openapi.yaml"
 
 
 def test_the_document_is_valid_and_complete() -> None:
@@ -27,3 +31,9 @@ def test_anyone_can_read_the_document() -> None:
     answer = Client().get("/api/v1/schema/", headers=HOST)
     assert answer.status_code == 200
     assert b"openapi: 3" in answer.content
+
+
+def test_the_committed_document_is_current(tmp_path: Path) -> None:
+    call_command("spectacular", file=str(tmp_path / "openapi.yaml"))
+    again = "run: .venv/bin/python manage.py spectacular --file docs/reference/openapi.yaml"
+    assert COMMITTED.read_text(encoding="utf-8") == (tmp_path / "openapi.yaml").read_text(encoding="utf-8"), again
