@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +116,26 @@ def is_signed(got: Got, key: bytes) -> bool:
     return got.headers["x-mlflow-signature"] == f"v1,{mac}"
 
 
+def running(installation: Stack, *words: str) -> list[psutil.Process]:
+    """Every process of the installation whose command has these words."""
+    found = []
+    for process in psutil.Process(installation.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it ended meanwhile
+            command = process.cmdline()
+            if all(any(word in part for part in command) for word in words):
+                found.append(process)
+    return found
+
+
 def kill(installation: Stack, *words: str) -> None:
-    """End at once every process of the installation whose command has these words."""
-    found = [(process, process.cmdline()) for process in psutil.Process(installation.pid).children(recursive=True)]
-    matching = [process for process, command in found if all(any(word in part for part in command) for word in words)]
+    """End these processes at once; after an earlier end they may have yet to come back."""
+    until = time.monotonic() + 60
+    while not (matching := running(installation, *words)) and time.monotonic() < until:
+        time.sleep(0.2)
     assert matching, f"no process with {words}"
     for process in matching:
-        process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):  # with its parent
+            process.send_signal(signal.SIGKILL)
 
 
 def test_nothing_is_lost_when_workers_and_web_are_killed(installation: Stack, client: Any, receiver: Receiver) -> None:
