@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from access.models import User
 from access.roles import Role
 from audit import door
 from audit.actors import Actor
@@ -15,7 +14,7 @@ from registry.actions import data_sets
 from tests import erasure_cases as cases
 from tests import evidence_cases, factories
 from tests.erasure_cases import MAIL
-from web.sessions import begin
+from tests.web.pages.case import client_of
 
 pytestmark = pytest.mark.django_db
 
@@ -23,19 +22,6 @@ FORM = {
     "external_id": "case-1", "identifier_type": "email", "identifier_value": MAIL, "ground": "17(1)(b)",
     "received_on": "2026-03-05", "country": "DE", "subdivision": "",
 }  # fmt: skip
-
-
-def client_of(user: User) -> Client:
-    """A browser in which this account is signed in."""
-    from django.http import HttpRequest
-
-    client = Client()
-    request = HttpRequest()
-    request.session = client.session
-    begin(request, user)
-    request.session.save()
-    client.cookies["plimsoll_session"] = request.session.session_key or ""
-    return client
 
 
 @pytest.fixture

@@ -235,8 +235,8 @@ def test_the_job_of_a_deleted_version_ends_without_evidence(version: ModelVersio
 
 def test_the_sweep_wakes_what_nobody_took(version: ModelVersion, broker: Callable[[], list[str]]) -> None:
     fresh, lost, working, orphaned, done = (
-        cases.job(version, kind) if number < 4 else cases.job(cases.version(cases.scientist(), "other"), kind)
-        for number, kind in enumerate([*JobKind, JobKind.ARTIFACT])
+        cases.job(version, kind) if number < 4 else cases.job(cases.version(cases.scientist(), f"other-{number}"), kind)
+        for number, kind in enumerate([*list(JobKind)[:4], JobKind.ARTIFACT])
     )
     long_ago = now() - timedelta(minutes=1)
     Job.objects.exclude(pk=fresh.pk).update(created_at=long_ago)

@@ -24,7 +24,7 @@ HOSTILE = [
     "\u0634\u0627\u0645\u0644 from right to left",
     "x" * 256,
     "🚢 100% & #so?on + “quoted” 'name'",
-    "..; drop table",
+    "'; drop table access_user; --",
 ]
 
 
