@@ -16,6 +16,7 @@ from hashlib import sha256
 
 import psycopg
 
+from audit.merkle import MemoryTree, perfect_subtrees
 from bench._fresh import fresh
 
 LEAVES = 1_000_000
@@ -29,10 +30,8 @@ def leaf_hash(number: int) -> bytes:
     return sha256(b"\x00%d" % number).digest()
 
 
-def fill(conninfo: str, size: int):
+def fill(conninfo: str, size: int) -> MemoryTree:
     """Leaves, full tiles and the committed frontier, as the sequencer stores them; the tree in memory."""
-    from audit.merkle import MemoryTree, perfect_subtrees
-
     tree = MemoryTree([leaf_hash(number) for number in range(size)])
     with psycopg.connect(conninfo) as connection, connection.cursor() as cursor:
         with cursor.copy("COPY audit_leaf (log, seq, event_id, leaf_hash) FROM STDIN") as copy:

@@ -1,6 +1,7 @@
 """Promotion: open a request, decide on it, apply it, withdraw it. One function, one transaction, one entry each."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from access import grants as role_grants
@@ -302,12 +303,7 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
         _check_can_apply(request, seen, subject_digest)
         before, replaced, moment = request.state, seen.record.base, now()
         grant = _issue(request)
-        # One, unless this installation was open for a while and several came there.
-        for other in _holders(request):
-            Grant.objects.filter(version=other, stage=request.target_stage, state=GrantState.ACTIVE.value).update(
-                state=GrantState.REPLACED.value
-            )
-            stages.move(other, Stage.ARCHIVED, by=by, grant=grant, at=moment)
+        _clear_stage(request, by=by, grant=grant, at=moment)
         stages.move(version, Stage(request.target_stage), by=by, grant=grant, at=moment)
         stages.point(request.model, request.alias, version, by=by, grant=grant, at=moment)
         _move(request, RequestAct.APPLY)
@@ -329,10 +325,16 @@ def apply(*, by: Actor, request: PromotionRequest, subject_digest: str) -> Grant
         return grant
 
 
-def _holders(request: PromotionRequest) -> list[ModelVersion]:
-    """The other versions that are in the stage now; the model is locked, so none comes or goes."""
+def _clear_stage(request: PromotionRequest, *, by: Actor, grant: Grant, at: datetime) -> None:
+    """Archive what is in the stage now: one version, unless this installation was open for a while and several came
+    there. The model is locked, so none comes or goes.
+    """
     there = ModelVersion.objects.select_related("model").filter(model=request.model, stage=request.target_stage)
-    return list(there.filter(deleted_at=None).exclude(pk=request.version_id).order_by("number"))
+    for other in there.filter(deleted_at=None).exclude(pk=request.version_id).order_by("number"):
+        Grant.objects.filter(version=other, stage=request.target_stage, state=GrantState.ACTIVE.value).update(
+            state=GrantState.REPLACED.value
+        )
+        stages.move(other, Stage.ARCHIVED, by=by, grant=grant, at=at)
 
 
 def _check_can_apply(request: PromotionRequest, seen: rules.Current, subject_digest: str) -> None:

@@ -4,8 +4,6 @@ Pages are keyset pages: the token holds the sort values of the last row, so a de
 and rows that come and go meanwhile neither repeat nor hide others. The grammar is ``registry/filters.py``.
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +32,7 @@ from audit.errors import Invalid
 from registry import filters
 from registry.filters import Clause
 from registry.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
-from registry.queries import visible
+from registry.queries import page_tokens, visible
 from registry.states import PROMPT_TAG
 
 Row = TypeVar("Row", bound=Model)
@@ -235,15 +233,12 @@ def _token(order: list[tuple[str, bool]], row: Model) -> str:
             value.isoformat() if isinstance(value, datetime) else str(value) if column == "model_id" else value
         )
     body = json.dumps({"after": values, "order": _shape(order)}, separators=(",", ":"))
-    return base64.urlsafe_b64encode(body.encode()).decode()
+    return page_tokens.encoded(body.encode())
 
 
 def _read_token(token: str, order: list[tuple[str, bool]]) -> list[Any]:
-    try:
-        decoded = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise Invalid("Invalid page token, could not base64-decode", code="bad_token") from None
-    wrong = Invalid(f"Invalid page token, decoded value={decoded[:100]!r}", code="bad_token")
+    decoded = page_tokens.decoded(token)
+    wrong = page_tokens.wrong(decoded)
     try:
         body = json.loads(decoded)
         shape, values = body["order"], body["after"]

@@ -1,7 +1,5 @@
 """Webhooks and what was delivered to them, as those who may see webhooks see them: all of them, or none."""
 
-import base64
-import binascii
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +11,13 @@ from django.db.models import Q, QuerySet
 from access import policy
 from audit.actors import Actor
 from audit.clock import now
-from audit.errors import Invalid, NotFound
+from audit.errors import NotFound
 from audit.events import Action
 from audit.subjects import INSTALLATION
 from registry import delivery
 from registry.event_names import ERASURE_EVENTS, MLFLOW_EVENTS
 from registry.models import Delivery, DeliveryAttempt, Webhook, WebhookHealth
+from registry.queries import page_tokens
 from registry.queries.visible import uuid_of
 from registry.states import DeliveryState, HookStatus
 
@@ -63,16 +62,13 @@ def page(rows: QuerySet[Webhook], *, most: int, token: str) -> Page:
 
 
 def _token(last: uuid.UUID) -> str:
-    return base64.urlsafe_b64encode(last.bytes).decode()
+    return page_tokens.encoded(last.bytes)
 
 
 def _read_token(token: str) -> uuid.UUID:
-    try:
-        decoded = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise Invalid("Invalid page token, could not base64-decode", code="bad_token") from None
+    decoded = page_tokens.decoded(token)
     if len(decoded) != 16:
-        raise Invalid(f"Invalid page token, decoded value={decoded[:100]!r}", code="bad_token")
+        raise page_tokens.wrong(decoded)
     return uuid.UUID(bytes=decoded)
 
 

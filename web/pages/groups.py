@@ -12,6 +12,7 @@ from access import actions, policy, queries, reads
 from access.actions.groups import MOST_DESCRIPTION
 from access.models import Group, RoleGrant
 from access.roles import LABELS, Role
+from audit.actors import Actor
 from audit.errors import Conflict, Duplicate, Invalid, NotFound
 from audit.events import Action
 from audit.subjects import INSTALLATION
@@ -134,6 +135,7 @@ def _group_page(
     names = names_of(granting.accounts_in(every) | adders)
     why_not_revoke = policy.why_not(by, Action.ROLE_REVOKE, group)
     context = {
+        **_allowed(by, group),
         "group": group,
         "form": form or GrantForm(initial={"pattern": "*"}, prefix=None),
         "member_form": member_form or MemberForm(auto_id="member_%s"),
@@ -153,13 +155,19 @@ def _group_page(
             for row in every
         ],
         "no_grants": {"title": "No role yet", "sentence": "Without a role the group gives its members nothing."},
+    }
+    return render(request, "people/group.html", context, status=status)
+
+
+def _allowed(by: Actor, group: Group) -> dict[str, str | None]:
+    """Where the group's past is told, and why its forms are not for this reader (None: they are)."""
+    return {
         "trail_url": trail_url(by, "group", str(group.pk)),
         "why_not_grant": policy.why_not(by, Action.ROLE_GRANT, group),
         "why_not_add": policy.why_not(by, Action.MEMBER_ADD, INSTALLATION),
         "why_not_edit": policy.why_not(by, Action.GROUP_UPDATE, group),
         "why_not_close": policy.why_not(by, Action.GROUP_CLOSE, group),
     }
-    return render(request, "people/group.html", context, status=status)
 
 
 def _values(group: Group) -> dict[str, str]:
